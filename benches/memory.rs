@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use flowkit::model::flow_plus_plus::{FlowPlusPlus, FlowPlusPlusConfig, Scale, StageConfig};
+use flowkit::model::flow_plus_plus::{FlowPlusPlus, FlowPlusPlusConfig, Resolution, StageConfig};
 use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Objective, Trainer, TrainerConfig};
@@ -37,8 +37,16 @@ fn images([c, h, w]: [usize; 3], n_levels: usize, batch: usize, device: &Device)
 /// The small preset's couplings, `n` of them: half at full resolution, half behind a squeeze.
 fn deep(n: usize) -> FlowPlusPlusConfig {
     let stages = vec![
-        StageConfig { scale: Scale::Keep, pattern: Pattern::Checkerboard, n_couplings: n / 2 },
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: n - n / 2 },
+        StageConfig {
+            resolution: Resolution::Keep,
+            pattern: Pattern::Checkerboard,
+            n_couplings: n / 2,
+        },
+        StageConfig {
+            resolution: Resolution::Squeeze,
+            pattern: Pattern::Channels,
+            n_couplings: n - n / 2,
+        },
     ];
     FlowPlusPlusConfig { stages, ..FlowPlusPlusConfig::small() }
 }

@@ -115,7 +115,7 @@ fn model(args: &Args, preset: Preset) -> FlowPlusPlusConfig {
         config.law = CouplingLaw::Affine;
     }
     if let Some(Switch::Off) = args.attention {
-        config.mixing = Mixing::Maxout;
+        config.mixing = Mixing::PositionwiseMaxout;
     }
     config
 }

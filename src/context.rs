@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
 use crate::tensor::dtype;
-use crate::tensor::finite::{NonFiniteCondition, all_finite, non_finite_row};
+use crate::tensor::finite::{NonFiniteContext, all_finite, non_finite_row};
 use crate::tensor::graph::constant;
 
 /// A condition that every layer of a flow gets together with its input.
@@ -63,8 +63,8 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// The first row that is not finite. Evaluation, sampling, initialisation and training return
     /// an error that names it. The default calls [`Context::is_finite`] and names no row.
-    fn non_finite(&self) -> Option<NonFiniteCondition> {
-        (!self.is_finite()).then(|| NonFiniteCondition::new(None))
+    fn non_finite(&self) -> Option<NonFiniteContext> {
+        (!self.is_finite()).then(|| NonFiniteContext::new(None))
     }
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
@@ -274,8 +274,8 @@ impl<const K: usize> Context for Tensor<K> {
         all_finite(self)
     }
 
-    fn non_finite(&self) -> Option<NonFiniteCondition> {
-        non_finite_row(self).map(|row| NonFiniteCondition::new(Some(row)))
+    fn non_finite(&self) -> Option<NonFiniteContext> {
+        non_finite_row(self).map(|row| NonFiniteContext::new(Some(row)))
     }
 
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
@@ -331,7 +331,7 @@ impl<A: Context, B: Context> Context for (A, B) {
         self.0.is_finite() && self.1.is_finite()
     }
 
-    fn non_finite(&self) -> Option<NonFiniteCondition> {
+    fn non_finite(&self) -> Option<NonFiniteContext> {
         let first = self.0.non_finite().map(|found| found.within(0));
         first.or_else(|| self.1.non_finite().map(|found| found.within(1)))
     }
@@ -350,7 +350,7 @@ impl<A: Context, B: Context> Context for (A, B) {
 }
 
 /// `Ok` if every element of a condition is finite.
-pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteCondition> {
+pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteContext> {
     context.non_finite().map_or(Ok(()), Err)
 }
 

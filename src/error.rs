@@ -95,7 +95,7 @@ pub enum ShapeError {
     },
     /// A layer needs a condition but the flow has none, or the reverse.
     #[error("{layer}: expected {expected}, found {found}")]
-    Condition {
+    Context {
         /// Type of the layer.
         layer: &'static str,
         /// What the layer was built for.
@@ -129,7 +129,7 @@ pub enum ShapeError {
     /// The width, batch or size of a condition differs from what the layer accepts with an input of
     /// the given shape.
     #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
-    ConditionShape {
+    ContextShape {
         /// Type of the layer.
         layer: &'static str,
         /// Shape that the layer accepts with this input.

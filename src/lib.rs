@@ -164,7 +164,7 @@ pub use reshape::{
     SqueezeConfig, Swap,
 };
 pub use result::{Error, Result};
-pub use tensor::finite::NonFiniteCondition;
+pub use tensor::finite::NonFiniteContext;
 pub use tensor::half::Half;
 
 /// The programs in the README and in the pages of `docs` are doc tests.

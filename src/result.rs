@@ -14,13 +14,13 @@ pub enum Error {
     /// A shape that a layer or model does not take.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A configuration that describes nothing.
+    /// An invalid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// More elements than memory or a tensor has.
+    /// More elements than memory or a tensor can hold.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// An evaluation, a sample or a start.
+    /// An evaluation, sampling or initialisation.
     #[error(transparent)]
     Flow(#[from] FlowError),
     /// An update.
@@ -40,7 +40,7 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// The best weights of a training that broke off are not kept: [`FitError::into_best`] returns
+/// The best weights of a failed training are not kept: [`FitError::into_best`] returns
 /// them.
 impl<F: FitFlow> From<FitError<F>> for Error {
     fn from(error: FitError<F>) -> Self {

@@ -10,7 +10,7 @@ use flowkit::conditioner::Mixing;
 use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
@@ -65,8 +65,8 @@ fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
         encoder_block: EncoderBlock::Conv,
     };
     let stages = vec![
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
-        StageConfig { scale: Scale::Keep, pattern, n_couplings: 3 },
+        StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 3 },
     ];
     FlowPlusPlusConfig::new([3, 8, 8], stages, DequantizationConfig::Variational(noise))
         .with_law(CouplingLaw::MixLogCdf { n_components: 3 })

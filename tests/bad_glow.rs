@@ -73,7 +73,7 @@ fn configurations_say_what_is_wrong() {
         (ActNormConfig::new().with_log_scale_factor(f64::NAN).validate(), "found NaN"),
         (
             ChannelMatrixConfig::new()
-                .with_start(MatrixInit::NearIdentity { noise: 0.2 })
+                .with_init(MatrixInit::NearIdentity { noise: 0.2 })
                 .validate(),
             "`noise` must lie in [0, 0.1], found 0.2",
         ),

@@ -19,7 +19,7 @@ use flowkit::conditioner::layer::{
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig,
-    Preset, Scale,
+    Preset, Resolution,
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
@@ -197,9 +197,9 @@ fn a_device_that_is_not_built_in_is_an_error() {
 fn configurations_say_what_is_wrong() {
     let flow = FlowPlusPlusConfig::tiny;
     let normalised = || DataInitConvConfig::new(1, 1).with_weight(ConvWeight::WeightNorm);
-    let scaled = |scale| {
+    let scaled = |resolution| {
         let mut config = flow();
-        config.stages[0].scale = scale;
+        config.stages[0].resolution = resolution;
         config.validate()
     };
     let encoded = |n_encoder_blocks, encoder_block| {
@@ -291,11 +291,11 @@ fn configurations_say_what_is_wrong() {
             "GatedConvConfig: `n_filters`",
         ),
         (
-            normalised().with_start(ConvInit::FanIn).validate(),
-            "`weight` = WeightNorm needs a data-dependent `start`",
+            normalised().with_init(ConvInit::FanIn).validate(),
+            "`weight` = WeightNorm needs a data-dependent `init`",
         ),
         (
-            normalised().with_start(ConvInit::Normal { deviation: 0.1 }).validate(),
+            normalised().with_init(ConvInit::Normal { deviation: 0.1 }).validate(),
             "DataInitConvConfig: `weight`",
         ),
         (
@@ -303,10 +303,13 @@ fn configurations_say_what_is_wrong() {
             "GatedNetConfig: `weight`",
         ),
         (
-            scaled(Scale::SqueezeRepeatedly { times: 1 }),
-            "StageConfig: `scale.times` must lie in [2, ∞), found 1",
+            scaled(Resolution::SqueezeRepeatedly { times: 1 }),
+            "StageConfig: `resolution.times` must lie in [2, ∞), found 1",
         ),
-        (scaled(Scale::SqueezeRepeatedly { times: 6 }), "Squeeze: axis 2 must be a multiple of 2"),
+        (
+            scaled(Resolution::SqueezeRepeatedly { times: 6 }),
+            "Squeeze: axis 2 must be a multiple of 2",
+        ),
         (
             encoded(0, EncoderBlock::Conv),
             "VariationalConfig: `n_encoder_blocks` must be at least 1",

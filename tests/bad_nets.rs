@@ -8,7 +8,7 @@ use flowkit::data::TwoMoons;
 use flowkit::law::{
     AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
-use flowkit::model::{Between, MafConfig, RealNvpConfig};
+use flowkit::model::{LinearKind, MafConfig, RealNvpConfig};
 use flowkit::{
     Bijector, ConfigError, ContextShape, ConvResNetConfig, CouplingConfig, Density, Flow,
     FlowError, GatedNetConfig, Half, Invert, LayerConfig, MadeConfig, Mask,
@@ -105,7 +105,7 @@ fn configurations_say_what_is_wrong() {
         (plan(2, nvp().with_hidden(vec![0])), "[0][1].net: MlpConfig: `hidden`"),
         (plan_given(2, Some(0), nvp()), "[0][1].net: MlpConfig: `context`"),
         (plan(0, maf()), "[0][0][0]: ActNorm: expected at least one element, found shape [1, 0]"),
-        (plan(0, maf().with_between(Between::Nothing)), "[0][1].net: MadeConfig: `identity`"),
+        (plan(0, maf().with_linear(LinearKind::None)), "[0][1].net: MadeConfig: `identity`"),
         (plan(2, MafConfig::new(0)), "MafConfig: `n_layers`"),
         (
             plan(1, maf()),
@@ -241,7 +241,7 @@ fn conditions_that_do_not_fit_are_named() {
     .unwrap()
     .without_data();
     let expected =
-        ShapeError::ConditionShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
+        ShapeError::ContextShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
     let error = flow.given(&zeros([4, 5])).evaluate(zeros([4, 3])).unwrap_err();
     assert!(matches!(&error, FlowError::Shape(error) if *error == expected), "{error}");
     assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");

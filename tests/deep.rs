@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::GradientMemory;
 use flowkit::conditioner::Mixing;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig,
+    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, Resolution, StageConfig,
 };
 use flowkit::reshape::Pattern;
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Trainer, TrainerConfig};
@@ -35,12 +35,12 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     device.seed(1);
     let stages = vec![
         StageConfig {
-            scale: Scale::Keep,
+            resolution: Resolution::Keep,
             pattern: Pattern::Checkerboard,
             n_couplings: COUPLINGS / 2,
         },
         StageConfig {
-            scale: Scale::Squeeze,
+            resolution: Resolution::Squeeze,
             pattern: Pattern::Channels,
             n_couplings: COUPLINGS / 2,
         },

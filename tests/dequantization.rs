@@ -11,7 +11,7 @@ use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::bijector::replay::Replay;
-use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::{
     ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, ScalarAffineConfig,
     Sigmoid, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
@@ -61,10 +61,10 @@ fn comes_back(n_levels: usize, x: &[i64], dtype: DType) {
     let epsilon = if dtype == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
     for u in adversarial(dtype) {
         let noise: Tensor<2> = tensor(vec![u; x.len()], [1, x.len()], dtype, &device);
-        let u = numbers(&noise)[0];
+        let u = elements(&noise)[0];
         let (y, _) = dequantization.lift(ints(x, &device), noise);
         assert_eq!(y.dtype(), dtype);
-        for (y, x) in numbers(&y).into_iter().zip(x) {
+        for (y, x) in elements(&y).into_iter().zip(x) {
             let exact = (*x as f64 + u) / n_levels as f64;
             assert!((0.0..1.0).contains(&y), "{n_levels} levels, x = {x}, u = {u:e}: {y}");
             assert!(
@@ -145,7 +145,7 @@ fn places(n_levels: usize, x: i64) -> Vec<f64> {
     let noise: Tensor<2> = tensor(noise, [1, n as usize], DType::F32, &Device::flex());
     let (y, _) =
         uniform(n_levels, DType::F32).lift(ints(&vec![x; n as usize], &Device::flex()), noise);
-    numbers(&y)
+    elements(&y)
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -168,7 +168,7 @@ fn the_noise_keeps_its_mean() {
             );
             let mut distinct = y;
             distinct.dedup();
-            assert!(distinct.len() >= 255, "{n_levels} {x}: {} numbers", distinct.len());
+            assert!(distinct.len() >= 255, "{n_levels} {x}: {} elements", distinct.len());
         }
     }
 }
@@ -211,7 +211,7 @@ fn a_uniform_density_costs_its_depth() {
         let (device, x) = (Device::flex(), [0, (1i64 << depth) - 1]);
         let noise: Tensor<2> = tensor(vec![0.3, 1.0], [1, 2], DType::F64, &device);
         let (y, log_weight) = uniform(1 << depth, DType::F64).lift(ints(&x, &device), noise);
-        let nats = numbers(&(Uniform::new().log_prob(y, &()) + log_weight))[0];
+        let nats = elements(&(Uniform::new().log_prob(y, &()) + log_weight))[0];
         assert!((-nats / (2.0 * LN_2) - f64::from(depth)).abs() < 1e-12, "{depth}: {nats}");
     }
 }
@@ -271,7 +271,7 @@ fn noise_at_the_end_of_a_level_has_its_gradient() {
                 .require_grad();
         let (y, _) = uniform(n_levels, DType::F32).lift(ints(&[last; 4], &device), noise.clone());
         let gradient = noise.grad(&y.sum().backward()).unwrap();
-        assert_eq!(numbers(&gradient), [1.0 / n_levels as f64; 4]);
+        assert_eq!(elements(&gradient), [1.0 / n_levels as f64; 4]);
     }
 }
 

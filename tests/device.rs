@@ -7,7 +7,7 @@ use flowkit::Mixing;
 use flowkit::Pattern;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::train::{Trainer, TrainerConfig};
 
@@ -24,8 +24,8 @@ fn config() -> FlowPlusPlusConfig {
         encoder_block: EncoderBlock::Conv,
     };
     let stages = vec![
-        StageConfig { scale: Scale::Keep, pattern, n_couplings: 1 },
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 },
+        StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 1 },
+        StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 1 },
     ];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
         .with_law(CouplingLaw::MixLogCdf { n_components: 2 })

@@ -7,10 +7,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Resolution, StageConfig,
     VariationalConfig,
 };
-use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoxBijector, Context, ContextShape, Conv1x1Config,
@@ -68,7 +68,7 @@ fn shares_sum_to_the_whole() {
     let diagnosis = flow.diagnose(x.clone()).unwrap();
     println!("{diagnosis}");
     let (z, log_det) = flow.bijector.forward(x.clone(), &());
-    let log_det = numbers(&log_det).iter().sum::<f64>() / 16.0;
+    let log_det = elements(&log_det).iter().sum::<f64>() / 16.0;
     assert!(
         (diagnosis.log_det() - log_det).abs() < 1e-5 * (1.0 + log_det.abs()),
         "{} {log_det}",
@@ -85,7 +85,7 @@ fn shares_sum_to_the_whole() {
     ];
     assert_eq!(paths, expected);
     // The error at the first layer's input is that of the whole.
-    let whole = numbers(&(flow.bijector.inverse(z, &()) - x))
+    let whole = elements(&(flow.bijector.inverse(z, &()) - x))
         .into_iter()
         .fold(0.0f64, |most, e| most.max(e.abs()));
     assert_eq!(diagnosis.layers[0].accumulated.max, whole);
@@ -120,10 +120,10 @@ fn an_ill_conditioned_layer_stands_out() {
         (worst.log_scale.max - 6.0).abs() < 1e-3 && (worst.log_scale.min + 7.0).abs() < 1e-3,
         "{worst:?}"
     );
-    assert!((worst.condition.ln() - 13.0).abs() < 2e-3, "{worst:?}");
+    assert!((worst.condition_number.ln() - 13.0).abs() < 2e-3, "{worst:?}");
     let identity = layer(&diagnosis, "0");
     assert!(
-        (identity.condition - 1.0).abs() < 1e-5 && identity.log_scale.max.abs() < 1e-5,
+        (identity.condition_number - 1.0).abs() < 1e-5 && identity.log_scale.max.abs() < 1e-5,
         "{identity:?}"
     );
     assert!(
@@ -132,7 +132,7 @@ fn an_ill_conditioned_layer_stands_out() {
     );
     let none =
         diagnose(&DiagnosisConfig::new().with_power_steps(0), &layers, batch(5), &()).unwrap();
-    assert!(none.worst_conditioned().is_none() && none.layers[1].condition.is_nan());
+    assert!(none.worst_conditioned().is_none() && none.layers[1].condition_number.is_nan());
 }
 
 /// Singular values of a matrix in a coupling's place: against those of its Jacobian by an SVD.
@@ -149,7 +149,7 @@ fn singular_values_are_those_of_the_jacobian() {
                 let leaf = Tensor::<2>::from_inner(before.clone()).require_grad();
                 let found =
                     flow[index].forward(leaf.clone(), &()).0.narrow(1, row, 1).sum().backward();
-                numbers(&leaf.grad(&found).unwrap())
+                elements(&leaf.grad(&found).unwrap())
             })
             .collect();
         let exact = nalgebra::DMatrix::from_row_slice(4, 4, &rows).singular_values();
@@ -195,7 +195,7 @@ fn the_layer_that_makes_nan_is_named() {
     let diagnosis = diagnose(&DiagnosisConfig::new(), &layers, batch(5), &()).unwrap();
     let first = diagnosis.first_non_finite().unwrap();
     assert_eq!((first.path.as_str(), first.layer.as_str()), ("1.0", "Broken"));
-    assert!(first.non_finite > 0 && first.input_finite && first.condition.is_nan());
+    assert!(first.non_finite > 0 && first.input_finite && first.condition_number.is_nan());
     // It stands in no need of a neighbour: what comes after is not to blame.
     assert!(!layer(&diagnosis, "1.1").input_finite);
     assert!(diagnosis.to_string().contains("first not finite      1.0 Broken"), "{diagnosis}");
@@ -288,7 +288,7 @@ fn the_condition_is_cut_along_with_the_batch() {
             assert!((found.0 - high).abs() < 1e-4, "{n}, {probed}: {found:?} {high}");
             assert!((found.1 - low).abs() < 1e-4, "{n}, {probed}: {found:?} {low}");
             assert!((found.2 - mean).abs() < 1e-5, "{n}, {probed}: {found:?} {mean}");
-            assert!((first.condition - 1.0).abs() < 1e-4, "{first:?}");
+            assert!((first.condition_number - 1.0).abs() < 1e-4, "{first:?}");
         }
         let config = DiagnosisConfig::new().with_probed_examples(probed);
         let alone = diagnose(&config, &flow.bijector, batch(n), &context).unwrap();
@@ -343,8 +343,8 @@ fn model() -> FlowPlusPlusConfig {
         encoder_block: EncoderBlock::Conv,
     };
     let stages = vec![
-        StageConfig { scale: Scale::Keep, pattern, n_couplings: 1 },
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 1 },
+        StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
     ];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
         .with_n_filters(4)

@@ -9,16 +9,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor, TensorData};
+use flowkit::flow::diagnose::diagnose;
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
-use flowkit::testing::numbers::{normal, numbers, tensor};
+use flowkit::testing::elements::{elements, normal, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
     ActNorm, ActNormConfig, Context, ContextShape, Coupling, CouplingConfig, Density,
     DiagnosisConfig, Features, Flow, FlowError, GatedNet, GatedNetConfig, GradientMemory,
     LayerConfig, LogitConfig, Mlp, MlpConfig, Site, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Uninit, diagnose,
+    UniformDequantizationConfig, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -93,7 +94,7 @@ fn levels(n: usize) -> Tensor<4, Int> {
 
 #[track_caller]
 fn refused<T>(result: Result<T, FlowError>, what: &str, expected: DType, found: DType) {
-    let error = result.err().expect("numbers of another type were taken");
+    let error = result.err().expect("elements of another type were taken");
     let text = format!("{what}: expected elements of type {expected:?}, found {found:?}");
     assert_eq!(error.to_string(), text);
     let named = FlowError::Type {
@@ -260,7 +261,7 @@ fn a_classifier_checks_latents_and_classes() {
     let one = class.clone().narrow(0, 0, 1);
     let (found, expected) =
         (logits(z.clone(), one.clone()).unwrap(), logits(z, one.repeat_dim(0, 2)).unwrap());
-    assert_eq!(numbers(&found), numbers(&expected));
+    assert_eq!(elements(&found), elements(&expected));
 }
 
 /// Without parameters there is no type but the data's.
@@ -294,10 +295,10 @@ fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
         flow.given(&one).evaluate_rows(x.clone()),
         flow.given(&many).evaluate_rows(x.clone())
     );
-    assert_eq!(numbers(&flow.given(&one).log_prob(x.clone())), nats(&many));
+    assert_eq!(elements(&flow.given(&one).log_prob(x.clone())), nats(&many));
     let sample = |context: &C| {
         device.seed(9);
-        numbers(&flow.given(context).sample_at(n, 0.8).unwrap())
+        elements(&flow.given(context).sample_at(n, 0.8).unwrap())
     };
     assert_eq!(sample(&one), sample(&many));
     let config = DiagnosisConfig::new();
@@ -339,7 +340,7 @@ fn one_map_for_many<C: Features<4>>(one: C, many: C) {
             .nats()
             .to_vec();
         let back = model.given(context).round_trip(x.clone()).unwrap().1;
-        (one_sample, weighted, back, numbers(&model.given(context).loss(x.clone())))
+        (one_sample, weighted, back, elements(&model.given(context).loss(x.clone())))
     };
     assert_eq!(bound(&one), bound(&many));
     let sample = |context: &C| {
@@ -388,14 +389,14 @@ fn rows_of_a_condition_are_counted_where_nobody_reads_it() {
 #[test]
 fn rows_of_a_condition() {
     let context = (draw(19, [6, 2], DType::F32).require_grad(), draw(20, [6, 1, 2, 2], DType::F64));
-    let (a, b) = (numbers(&context.0), numbers(&context.1));
+    let (a, b) = (elements(&context.0), elements(&context.1));
     let picked = context.select(&[4, 1]);
-    assert_eq!(numbers(&picked.0), [a[8], a[9], a[2], a[3]]);
-    assert_eq!(numbers(&picked.1), [&b[16..20], &b[4..8]].concat());
+    assert_eq!(elements(&picked.0), [a[8], a[9], a[2], a[3]]);
+    assert_eq!(elements(&picked.1), [&b[16..20], &b[4..8]].concat());
     let range = context.rows(2..5);
-    assert_eq!((numbers(&range.0), numbers(&range.1)), (a[4..10].to_vec(), b[8..20].to_vec()));
+    assert_eq!((elements(&range.0), elements(&range.1)), (a[4..10].to_vec(), b[8..20].to_vec()));
     let plain = context.plain();
-    assert!(!plain.0.is_autodiff() && !plain.1.is_autodiff() && numbers(&plain.0) == a);
+    assert!(!plain.0.is_autodiff() && !plain.1.is_autodiff() && elements(&plain.0) == a);
     assert_eq!(panics(|| context.select(&[6])), "expected a row of the condition in 0..6, found 6");
     assert_eq!(
         panics(|| context.rows(4..7)),

@@ -12,7 +12,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::train::{
     Checkpoint, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig, peak_rss_bytes,
@@ -43,8 +43,8 @@ fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {
         encoder_block: EncoderBlock::Conv,
     };
     let stages = vec![
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
-        StageConfig { scale: Scale::Keep, pattern, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 2 },
     ];
     FlowPlusPlusConfig::new(image, stages, DequantizationConfig::Variational(noise))
         .with_law(CouplingLaw::MixLogCdf { n_components: 3 })

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::conditioner::layer::{GateKernel, GatedAttentionConfig, GatedConvConfig};
 use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Resolution,
     StageConfig, VariationalConfig,
 };
 use flowkit::{
@@ -106,7 +106,7 @@ fn mixlogcdf() {
 #[test]
 fn flowpp_tiny() {
     const LEVELS: f64 = 256.0;
-    let stage = |scale, pattern| StageConfig { scale, pattern, n_couplings: 2 };
+    let stage = |resolution, pattern| StageConfig { resolution, pattern, n_couplings: 2 };
     let noise = VariationalConfig {
         pattern: Pattern::Checkerboard,
         n_couplings: 2,
@@ -120,9 +120,9 @@ fn flowpp_tiny() {
     let config = FlowPlusPlusConfig::new(
         [3, 8, 8],
         vec![
-            stage(Scale::Keep, Pattern::Checkerboard),
-            stage(Scale::Squeeze, Pattern::Channels),
-            stage(Scale::Keep, Pattern::Checkerboard),
+            stage(Resolution::Keep, Pattern::Checkerboard),
+            stage(Resolution::Squeeze, Pattern::Channels),
+            stage(Resolution::Keep, Pattern::Checkerboard),
         ],
         DequantizationConfig::Variational(noise),
     )

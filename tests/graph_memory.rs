@@ -11,17 +11,18 @@ mod build;
 
 use crate::build::layer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::flow::diagnose::diagnose;
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Resolution, StageConfig,
     VariationalConfig,
 };
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
-use flowkit::testing::numbers::normal;
+use flowkit::testing::elements::normal;
 use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
     ActNormConfig, ContextShape, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory,
-    LayerConfig, MlpConfig, Pattern, Site, StandardNormal, diagnose,
+    LayerConfig, MlpConfig, Pattern, Site, StandardNormal,
 };
 use peak_alloc::PeakAlloc;
 
@@ -220,8 +221,11 @@ fn flow_plus_plus(graph: &Device) {
         n_encoder_blocks: 1,
         encoder_block: EncoderBlock::Conv,
     };
-    let stages =
-        vec![StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 }];
+    let stages = vec![StageConfig {
+        resolution: Resolution::Squeeze,
+        pattern: Pattern::Channels,
+        n_couplings: 1,
+    }];
     let config =
         FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise));
     let config = config.with_n_filters(4).with_n_blocks(1);

@@ -6,7 +6,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use flowkit::bijector::replay::{Cotangent, Replay};
-use flowkit::testing::numbers::{normal, numbers};
+use flowkit::testing::elements::{elements, normal};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
@@ -101,7 +101,7 @@ fn gradients_agree() {
     let (z, log_det) = stack.forward(leaf.clone(), &());
     let found = (z.clone().square().sum() + log_det.sum()).backward();
     let expected: Vec<f64> = gradients(&stack, &found).into_iter().flatten().flatten().collect();
-    let expected_x = numbers(&leaf.grad(&found).unwrap());
+    let expected_x = elements(&leaf.grad(&found).unwrap());
     for mut replay in [Replay::recomputing(1), Replay::new(1)] {
         let (z, log_det) = stack.replay_forward(batch().inner(), &(), &mut replay);
         let back =
@@ -110,7 +110,7 @@ fn gradients_agree() {
         let found: Vec<f64> =
             gradients_by_id(&stack, &replay.parameters).into_iter().flatten().flatten().collect();
         assert!(relative(&found, &expected) < 1e-5, "{}", relative(&found, &expected));
-        let off = relative(&numbers(&back.grad_z), &expected_x);
+        let off = relative(&elements(&back.grad_z), &expected_x);
         assert!(off < 1e-5, "{off}");
     }
 }

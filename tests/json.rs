@@ -17,7 +17,7 @@ use flowkit::law::{
 };
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
@@ -90,7 +90,7 @@ fn noise() -> VariationalConfig {
 
 fn stage() -> StageConfig {
     StageConfig {
-        scale: Scale::SqueezeRepeatedly { times: 2 },
+        resolution: Resolution::SqueezeRepeatedly { times: 2 },
         pattern: Pattern::Channels,
         n_couplings: 1,
     }

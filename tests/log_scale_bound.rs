@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Tensor};
 use flowkit::data::TwoMoons;
 use flowkit::law::{AnyLawConfig, Law, LawConfig, MixLogCdfConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
-use flowkit::testing::numbers::{device_rng, distance, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, distance, elements, normal, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{Bijector, Density, Flow, FlowError, StandardNormal, Uninit};
 
@@ -27,7 +27,7 @@ fn bounded(config: MixLogCdfConfig, s: &[f64], dtype: DType) -> (Vec<f64>, Vec<f
     let (_, log_derivative) = config.build().unwrap().forward(x, theta.clone());
     let bounded = log_derivative.neg();
     let slope = theta.grad(&bounded.clone().sum().backward()).unwrap();
-    (numbers(&bounded), numbers(&slope).split_off(4 * n))
+    (elements(&bounded), elements(&slope).split_off(4 * n))
 }
 
 /// `s` to the knee `max − 2`, then `max − 2/(1 + r + r²)`, with slope `(1 + 2r)/(1 + r + r²)²`.
@@ -54,7 +54,7 @@ fn the_bound_is_its_formula() {
     ] {
         for dtype in TYPES {
             let rounded: Vec<f64> =
-                numbers(&tensor::<1>(s.to_vec(), [s.len()], dtype, &Device::flex()));
+                elements(&tensor::<1>(s.to_vec(), [s.len()], dtype, &Device::flex()));
             let (found, slopes) = bounded(config.clone(), &rounded, dtype);
             for ((s, found), slope) in rounded.iter().zip(found).zip(slopes) {
                 let (value, derivative) = expected(*s, max);
@@ -105,10 +105,12 @@ fn below_the_knee_nothing_changes() {
             let x = tensor::<2>(normal(2, dims, 3.0), [1, dims], dtype, &device).require_grad();
             let (z, log_derivative) = law(max).forward(x.clone(), theta.clone());
             let gradients = (z.clone() * 0.7 + log_derivative.clone()).sum().backward();
-            let gradients =
-                [numbers(&x.grad(&gradients).unwrap()), numbers(&theta.grad(&gradients).unwrap())];
+            let gradients = [
+                elements(&x.grad(&gradients).unwrap()),
+                elements(&theta.grad(&gradients).unwrap()),
+            ];
             let back = law(max).inverse(z.clone().inner(), theta.inner());
-            [numbers(&z), numbers(&log_derivative), numbers(&back), gradients.concat()]
+            [elements(&z), elements(&log_derivative), elements(&back), gradients.concat()]
         };
         let names = ["z", "log-derivative", "inverse", "gradients"];
         for ((bounded, free), name) in outcome(Some(7.0)).iter().zip(outcome(None)).zip(names) {
@@ -133,7 +135,7 @@ fn log_scales_of_any_size_can_be_inverted() {
                 let law = config.build().unwrap();
                 let x = law.inverse(z.clone(), theta.clone());
                 let (back, _) = law.forward(x, theta);
-                numbers(&back)
+                elements(&back)
             };
             let back = theta(MixLogCdfConfig::new(2));
             assert!(

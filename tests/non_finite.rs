@@ -11,7 +11,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::train::{
     CheckpointError, NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, Schedule,
@@ -91,8 +91,8 @@ fn minute() -> Uninit<FlowPlusPlus> {
         encoder_block: EncoderBlock::Conv,
     };
     let stages = vec![
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
-        StageConfig { scale: Scale::Keep, pattern, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
+        StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 2 },
     ];
     FlowPlusPlusConfig::new([3, 8, 8], stages, DequantizationConfig::Variational(noise))
         .with_law(CouplingLaw::MixLogCdf { n_components: 3 })

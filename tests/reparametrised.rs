@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{
     AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
-use flowkit::testing::numbers::{device_rng, dot, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, dot, elements, normal, tensor};
 use flowkit::testing::parameters::{change, gradients, parameters};
 use flowkit::{
     ActNormConfig, Bijector, Context, Conv1x1Config, CouplingConfig, Density, DiagonalNormal, Flow,
@@ -59,7 +59,7 @@ where
         let moved = change(flow.clone(), DType::F64, |index, values| {
             values.iter().zip(&directions[index]).map(|(value, d)| value + by * d).collect()
         });
-        numbers(&loss(&moved))[0]
+        elements(&loss(&moved))[0]
     };
     let quotient = (moved(h) - moved(-h)) / (2.0 * h);
     assert!(slope.abs() > 1e-3, "{name}: the slope is {slope}");
@@ -103,10 +103,10 @@ fn samples_and_densities_are_those_of_the_model() {
     let (x, log_prob) = flow.rsample(N).unwrap();
     device().seed(3);
     let samples = flow.sample_with_log_prob(N).unwrap();
-    assert_eq!(numbers(&x), numbers(&samples.x));
-    assert_eq!(numbers(&log_prob), samples.log_likelihood.nats());
+    assert_eq!(elements(&x), elements(&samples.x));
+    assert_eq!(elements(&log_prob), samples.log_likelihood.nats());
     let evaluated = flow.evaluate(x).unwrap();
-    for (a, b) in evaluated.nats().iter().zip(numbers(&log_prob)) {
+    for (a, b) in evaluated.nats().iter().zip(elements(&log_prob)) {
         assert!((a - b).abs() < 1e-4, "{a} {b}");
     }
     assert!(flow.valid().rsample(0).is_err());

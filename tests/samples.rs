@@ -10,7 +10,7 @@ use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::tensor::per_example::sum_event;
-use flowkit::testing::numbers::numbers;
+use flowkit::testing::elements::elements;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, Context, Density, FailedRow, Flow, FlowError, Invert,
     LogitConfig, Prior, RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform,
@@ -34,7 +34,7 @@ const DIMS: usize = 3;
 
 /// The latents that a flow draws first after a seed, in float64.
 fn latents(prior: &impl Prior<2>, temperature: f64) -> Vec<f64> {
-    numbers(&prior.sample([N, DIMS], temperature, &(), &device(), DType::F32))
+    elements(&prior.sample([N, DIMS], temperature, &(), &device(), DType::F32))
 }
 
 fn ln_normal(z: f64) -> f64 {
@@ -70,9 +70,9 @@ fn check<B: Bijector<2>>(
     device().seed(31);
     let rows = flow.sample_rows_with_log_prob_at(N, temperature).unwrap();
     drop(guard);
-    let x = numbers(&samples.x);
-    assert_eq!(x, numbers(&alone));
-    assert_eq!((x.clone(), rows.rows.len(), rows.failed.len()), (numbers(&rows.samples.x), N, 0));
+    let x = elements(&samples.x);
+    assert_eq!(x, elements(&alone));
+    assert_eq!((x.clone(), rows.rows.len(), rows.failed.len()), (elements(&rows.samples.x), N, 0));
     assert_eq!(samples.log_likelihood, rows.samples.log_likelihood);
     assert_eq!(samples.log_likelihood.dims(), DIMS);
     for end in ends {
@@ -220,8 +220,8 @@ fn rows_that_cannot_be_inverted_are_named() {
         bad.iter().map(|&row| FailedRow { row, fault: fault(row) }).collect();
     assert_eq!((&rows.rows, &rows.failed), (&good, &failed));
     assert_eq!((&with_density.rows, &with_density.failed), (&good, &failed));
-    let x = numbers(&rows.samples);
-    assert_eq!(x, numbers(&with_density.samples.x));
+    let x = elements(&rows.samples);
+    assert_eq!(x, elements(&with_density.samples.x));
     for (place, &row) in good.iter().enumerate() {
         let c = f64::from(c[row]);
         let own = &z[row * DIMS..][..DIMS];

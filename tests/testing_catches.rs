@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::bijector::replay::{Cotangent, Replay};
 use flowkit::bijector::visit::Visit;
 use flowkit::bijector::{Direction, Drive};
-use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
+use flowkit::testing::{Check, Conformance, ConformanceError, Inputs, Region};
 use flowkit::{Bijector, Context, Leaf, ShapeError, ShapeMap, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -253,7 +253,11 @@ const TABLE: [(Mistake, Check, &str); 21] = [
     (Cancels, Check::Precision, "z in float32, against float64, at ["),
     (OtherInEvaluation, Check::Evaluation, "z of valid() at [0, 0]: expected"),
     (RandomInEvaluation, Check::Repeats, "z of valid(), a second time, at [0, 0]: expected"),
-    (StartOnGraph, Check::Start, "output of initialize is still attached to an autodiff graph"),
+    (
+        StartOnGraph,
+        Check::Initialization,
+        "output of initialize is still attached to an autodiff graph",
+    ),
     (WalkHalves, Check::Walk, "gradient of the input by replay_back at ["),
     (Half, Check::Shapes, "z must have type F32, found F64"),
     (LayerLeftOut, Check::Layers, "z of visit_layers, against forward, at ["),
@@ -282,7 +286,7 @@ fn mistakes_do_not_blur() {
         (LogDetFactor, Check::LogDet),
         (LogDetCut, Check::Gradients),
         (Frozen, Check::Training),
-        (StartOnGraph, Check::Start),
+        (StartOnGraph, Check::Initialization),
         (Unused, Check::Training),
         (Unsaved, Check::Records),
         (WalkHalves, Check::Walk),
@@ -402,7 +406,7 @@ fn clones_with_other_ids_are_found() {
 fn types_of_parameters_are_those_of_the_check() {
     let conformance = Conformance::new("Scale", [1, 3], scale(None));
     for dtype in [DType::F32, DType::F64] {
-        let x = conformance.draw(Draw::Ordinary, 2, 1, dtype);
+        let x = conformance.sample(Region::Ordinary, 2, 1, dtype);
         assert_eq!(conformance.build(1, dtype).forward(x, &()).0.dtype(), dtype);
     }
 }

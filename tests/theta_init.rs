@@ -12,7 +12,7 @@ use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, Law, LawConfig, MixLogCdf, MixLogCdfConfig,
 };
 use flowkit::model::{MafConfig, RealNvpConfig};
-use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
     ConfigError, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density, ElementwiseConfig,
@@ -31,7 +31,7 @@ fn draw<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 fn starts_there(theta: Tensor<3>) {
     let [batch, _, dims] = theta.dims();
     let expected: Vec<f64> = START.iter().flat_map(|&value| vec![value; dims]).collect();
-    assert_eq!(numbers(&theta), expected.repeat(batch));
+    assert_eq!(elements(&theta), expected.repeat(batch));
 }
 
 /// A network of `config` for two elements, or two channels at six positions, whose three parameters
@@ -110,7 +110,7 @@ fn a_mixture_starts_near_the_identity() {
         let theta = tensor(theta, [1, start.len(), x.len()], DType::F64, &Device::flex());
         let (z, _) =
             law.forward(tensor(x.clone(), [1, x.len()], DType::F64, &Device::flex()), theta);
-        let farthest = numbers(&z).iter().zip(&x).map(|(z, x)| (z - x).abs()).fold(0.0, f64::max);
+        let farthest = elements(&z).iter().zip(&x).map(|(z, x)| (z - x).abs()).fold(0.0, f64::max);
         println!("K = {k}: {farthest:.2e}");
         assert!(farthest < if k == 1 { 1e-14 } else { 0.06 }, "{k}: {farthest}");
     }
@@ -148,7 +148,7 @@ fn at_the_laws_start(theta: Tensor<3>) {
         .iter()
         .flat_map(|&value| vec![f64::from(value as f32); dims])
         .collect();
-    assert_eq!(numbers(&theta), expected.repeat(batch));
+    assert_eq!(elements(&theta), expected.repeat(batch));
 }
 
 /// Nobody has to name the start: the layer does, whatever the network.
@@ -202,11 +202,11 @@ fn a_start_of_the_configuration_is_kept() {
     let config = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
     let coupling = config.clone().with_theta_init(Some(start.clone())).build(&site).unwrap();
     let theta = coupling.conditioner.forward(Tensor::zeros([1, 2], &device), &());
-    assert_eq!(numbers(&theta), start);
+    assert_eq!(elements(&theta), start);
     for coupling in [coupling, config.build(&site).unwrap()] {
         let theta = coupling.conditioner.forward(Tensor::zeros([1, 2], &device), &());
         let bias = coupling.conditioner.net.output.bias.as_ref().unwrap().val();
-        assert_eq!(numbers(&bias.grad(&theta.sum().backward()).unwrap()), [1.0; 8]);
+        assert_eq!(elements(&bias.grad(&theta.sum().backward()).unwrap()), [1.0; 8]);
     }
 }
 
@@ -227,7 +227,7 @@ fn a_random_last_layer_keeps_its_start() {
             device.seed(3);
             let net =
                 config.build(&NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], told, &device)).unwrap();
-            numbers(&net.output.conv.bias.as_ref().unwrap().val())
+            elements(&net.output.conv.bias.as_ref().unwrap().val())
         });
         assert_eq!(biases[0], biases[1], "{start:?}");
     }
@@ -373,7 +373,7 @@ fn components_part_in_training() {
     // Biases of the last layer of the first network: of the weights and of the means of the four
     // components.
     let parts = |name: &str, bias: Tensor<1>, n_other: usize| {
-        let bias = numbers(&bias);
+        let bias = elements(&bias);
         let of = |first: usize| (0..4).map(|k| bias[(first + k) * n_other]).collect::<Vec<f64>>();
         for (what, values) in [("weights", of(2)), ("means", of(6))] {
             for (k, value) in values.iter().enumerate() {

@@ -33,7 +33,7 @@ fn layer(kernel: usize, precision: Precision) -> DataInitConv {
         .with_kernel(kernel)
         .with_weight(ConvWeight::WeightNorm);
     let layer = config
-        .with_start(ConvInit::DataDependent { scale: 0.1 })
+        .with_init(ConvInit::DataDependent { scale: 0.1 })
         .build(&precision.device())
         .unwrap();
     set(layer, precision, |path| match path {

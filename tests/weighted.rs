@@ -10,7 +10,7 @@ use flowkit::law::MixLogCdfConfig;
 use flowkit::model::RealNvpConfig;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::testing::parameters::parameters;
 use flowkit::train::fit::{FitFlow, Fitted, Progress, Weighted};
@@ -70,8 +70,11 @@ fn bound() -> FlowPlusPlus {
         n_encoder_blocks: 1,
         encoder_block: EncoderBlock::Conv,
     };
-    let stages =
-        vec![StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 }];
+    let stages = vec![StageConfig {
+        resolution: Resolution::Squeeze,
+        pattern: Pattern::Channels,
+        n_couplings: 2,
+    }];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
         .with_law(CouplingLaw::MixLogCdf { n_components: 3 })
         .with_n_filters(4)

@@ -62,7 +62,7 @@ fn work<B: Bijector<4>>(layer: B, device: &Device) -> Work {
 pub fn items() -> Vec<Item> {
     let site = |device: &Device| Site::new([1, CHANNELS, 1, 1], device);
     let plain = move |device: &Device| {
-        let config = ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal);
+        let config = ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal);
         config.build(&site(device)).expect("a matrix of few channels")
     };
     let plu = move |device: &Device| {

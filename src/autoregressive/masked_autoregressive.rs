@@ -33,7 +33,7 @@
 //! let maf = config.build(&Site::new([1, 3], &device))?;
 //! let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device);
 //! let (z, log_det) = maf.forward(x.clone(), &());
-//! // The last layer starts at 0, and the affine law of 0 is the identity.
+//! // The last layer is initialised to 0, and the affine law of 0 is the identity.
 //! assert_eq!((z - x.clone()).abs().max().into_scalar::<f32>(), 0.0);
 //! assert_eq!(log_det.abs().max().into_scalar::<f32>(), 0.0);
 //! let iaf = Invert::new(maf); // one pass to sample
@@ -47,7 +47,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::AutoregressiveNet;
-use crate::bijector::visit::See;
+use crate::bijector::visit::Observer;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
 use crate::context::Features;
@@ -165,10 +165,15 @@ where
         self.forward_observed(x, context, &mut |_, _| {})
     }
 
-    fn forward_observed(&self, x: Tensor<2>, context: &C, see: See<'_>) -> (Tensor<2>, Tensor<1>) {
+    fn forward_observed(
+        &self,
+        x: Tensor<2>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<2>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let theta = self.conditioner.forward(x.clone(), context);
-        see("conditioner", &|| all_finite(&theta));
+        observe("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(x, theta);
         (z, sum_event(log_derivative))
     }

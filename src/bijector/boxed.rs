@@ -15,7 +15,7 @@ use burn::module::{
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::{See, Visit};
+use crate::bijector::visit::{Observer, Visit};
 use crate::bijector::{Bijector, Direction, Drive, Member, ShapeMap};
 use crate::context::Context;
 use crate::error::{InitProblem, ShapeError};
@@ -42,7 +42,12 @@ trait DynBijector<const D: usize, C: Context>:
 {
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem>;
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>);
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError>;
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D>;
     fn format_dyn(&self, settings: DisplaySettings) -> String;
@@ -66,8 +71,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
         Bijector::init_problem(self, x, context)
     }
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        Bijector::forward_observed(self, x, context, see)
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        Bijector::forward_observed(self, x, context, observe)
     }
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
         Bijector::check_context(self, shape, context)
@@ -340,8 +350,13 @@ impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
         self.0.init_problem(x, context)
     }
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        self.0.forward_observed(x, context, see)
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        self.0.forward_observed(x, context, observe)
     }
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
         self.0.check_context(shape, context)

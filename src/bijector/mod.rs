@@ -32,7 +32,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::{See, Visit};
+use crate::bijector::visit::{Observer, Visit};
 use crate::context::Context;
 use crate::error::{InitProblem, ShapeError};
 
@@ -92,7 +92,7 @@ pub trait Bijector<const D: usize, C: Context = ()>:
     /// by default; a composition checks its members.
     ///
     /// # Errors
-    /// [`ShapeError::Condition`].
+    /// [`ShapeError::Context`].
     fn accepts(&self) -> Result<(), ShapeError> {
         Self::Driver::accepts(self)
     }
@@ -101,7 +101,7 @@ pub trait Bijector<const D: usize, C: Context = ()>:
     /// which the layer accepts. By default every condition fits.
     ///
     /// # Errors
-    /// [`ShapeError::Condition`], [`ShapeError::ConditionShape`].
+    /// [`ShapeError::Context`], [`ShapeError::ContextShape`].
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
         let _ = (shape, context);
         Ok(())
@@ -130,8 +130,13 @@ pub trait Bijector<const D: usize, C: Context = ()>:
     /// [`Bijector::forward`], which also reports intermediate tensors by name, with a check that
     /// all elements are finite. A search for a fault can thus distinguish a coupling's network from
     /// its law. By default nothing is reported.
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        let _ = see;
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let _ = observe;
         self.forward(x, context)
     }
 

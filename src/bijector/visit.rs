@@ -47,7 +47,7 @@ use crate::tensor::type_name::type_name;
 
 /// Called for intermediate tensors of a layer, with the name of the tensor and a check that all of
 /// its elements are finite.
-pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
+pub type Observer<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
 
 /// A visitor of the layers of a stack, first to last.
 pub trait LayerVisitor<const D: usize> {
@@ -75,7 +75,7 @@ pub trait Layer<const D: usize> {
     fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>);
 
     /// [`Bijector::forward_observed`].
-    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>);
+    fn forward_observed(&self, x: Tensor<D>, observe: Observer<'_>) -> (Tensor<D>, Tensor<1>);
 
     /// [`Bijector::inverse`].
     fn inverse(&self, z: Tensor<D>) -> Tensor<D>;
@@ -88,7 +88,7 @@ pub trait Layer<const D: usize> {
 
     /// Calls `see` for each float parameter with its name within the layer and its values,
     /// flattened and without a graph.
-    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
+    fn parameters(&self, observe: &mut dyn FnMut(&str, Tensor<1>));
 
     /// The same layer with its condition, to keep after the visit. Parameters are shared, not
     /// copied.
@@ -206,9 +206,9 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
         self.direction.run(&*self.layer, x, &self.context)
     }
 
-    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+    fn forward_observed(&self, x: Tensor<D>, observe: Observer<'_>) -> (Tensor<D>, Tensor<1>) {
         match self.direction {
-            Direction::Forward => self.layer.forward_observed(x, &self.context, see),
+            Direction::Forward => self.layer.forward_observed(x, &self.context, observe),
             Direction::Inverse => self.layer.inverse_with_log_det(x, &self.context),
         }
     }
@@ -228,8 +228,8 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
         }
     }
 
-    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {
-        self.layer.visit(&mut Parameters { path: LayerPath::default(), see });
+    fn parameters(&self, observe: &mut dyn FnMut(&str, Tensor<1>)) {
+        self.layer.visit(&mut Parameters { path: LayerPath::default(), observe });
     }
 
     fn to_owned(&self) -> Box<dyn Layer<D>> {
@@ -253,7 +253,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
 
 struct Parameters<'a> {
     path: LayerPath,
-    see: &'a mut dyn FnMut(&str, Tensor<1>),
+    observe: &'a mut dyn FnMut(&str, Tensor<1>),
 }
 
 impl ModuleVisitor for Parameters<'_> {
@@ -268,6 +268,6 @@ impl ModuleVisitor for Parameters<'_> {
     fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
         let value = param.val().inner();
         let length: usize = value.dims().iter().product();
-        (self.see)(&self.path.to_string(), value.reshape([length]));
+        (self.observe)(&self.path.to_string(), value.reshape([length]));
     }
 }

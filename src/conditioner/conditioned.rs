@@ -166,7 +166,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
     /// Checks that it was built for a condition of the kind `C`.
     ///
     /// # Errors
-    /// [`ShapeError::Condition`].
+    /// [`ShapeError::Context`].
     pub fn accepts<const D: usize, C: Features<D>>(&self) -> Result<(), ShapeError>
     where
         N: Net<D>,
@@ -181,7 +181,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         if built == given {
             return Ok(());
         }
-        Err(ShapeError::Condition {
+        Err(ShapeError::Context {
             layer: type_name::<N>(),
             expected: name(built),
             found: name(given),
@@ -191,7 +191,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
     /// Checks that a condition fits an input of shape `identity`.
     ///
     /// # Errors
-    /// [`ShapeError::Condition`], [`ShapeError::ConditionShape`].
+    /// [`ShapeError::Context`], [`ShapeError::ContextShape`].
     pub fn check_context<const D: usize, C: Features<D>>(
         &self,
         identity: [usize; D],
@@ -215,11 +215,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
             });
             if found != expected {
                 let (expected, found) = (expected.to_vec(), found.to_vec());
-                return Err(ShapeError::ConditionShape {
-                    layer: type_name::<N>(),
-                    expected,
-                    found,
-                });
+                return Err(ShapeError::ContextShape { layer: type_name::<N>(), expected, found });
             }
         }
         Ok(())

@@ -54,7 +54,7 @@ impl NetConfig<4> for ConvResNetConfig {
         let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvInit| {
             DataInitConvConfig::new(inputs, outputs)
                 .with_kernel(kernel)
-                .with_start(start)
+                .with_init(start)
                 .build(device)
         };
         let norm = || ChannelNormConfig::new(f).build(device);

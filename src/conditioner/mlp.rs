@@ -27,7 +27,7 @@
 //! // The first three elements and the condition determine how the last two are transformed.
 //! let coupling = config.build(&Site::given([1, 5], &context, &device))?;
 //! let (z, _) = coupling.forward(x.clone(), &context);
-//! assert_eq!((z - x).abs().max().into_scalar::<f32>(), 0.0); // the start
+//! assert_eq!((z - x).abs().max().into_scalar::<f32>(), 0.0); // as initialised
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 

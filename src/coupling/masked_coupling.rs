@@ -79,7 +79,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mask;
 use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::See;
+use crate::bijector::visit::Observer;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
 use crate::context::Features;
@@ -298,13 +298,18 @@ where
         self.forward_observed(x, context, &mut |_, _| {})
     }
 
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
         let theta =
             self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
-        see("conditioner", &|| all_finite(&theta));
+        observe("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(parts.transformed.clone(), theta);
         (parts.join(z, dims), sum_event(log_derivative))
     }

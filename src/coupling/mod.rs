@@ -28,7 +28,7 @@ pub use mask::Mask;
 pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
 use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::See;
+use crate::bijector::visit::Observer;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
 use crate::context::Features;
@@ -175,11 +175,16 @@ where
         self.forward_observed(x, context, &mut |_, _| {})
     }
 
-    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+    fn forward_observed(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        observe: Observer<'_>,
+    ) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let theta = self.conditioner.forward(self.identity.of(x.clone()), context);
-        see("conditioner", &|| all_finite(&theta));
+        observe("conditioner", &|| all_finite(&theta));
         let (z, log_det) =
             self.law.forward_within(positions(x), theta, self.identity.other_range(dims[1]));
         (z.reshape(dims), log_det)

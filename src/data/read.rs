@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     DataError, Split, cifar10,
-    mnist::{self, Form},
+    mnist::{self, ImageShape},
 };
 
 /// The data set in a folder, whichever kind it is; images of `[3, 32, 32]`.
@@ -12,7 +12,7 @@ use super::{
 /// | the folder holds | it is read by |
 /// |---|---|
 /// | any `data_batch_*.bin`, or a `test_batch.bin` | [`cifar10::read_dir`] |
-/// | any of MNIST's four files, or those of a set with such names | [`mnist::read_dir`], as [`Form::PaddedRgb`]; call it yourself for gray images |
+/// | any of MNIST's four files, or those of a set with such names | [`mnist::read_dir`], as [`ImageShape::PaddedRgb`]; call it yourself for gray images |
 /// | PNG and JPEG files, at any depth | `image_folder::read_dir`, without labels; call it yourself for labels (feature `image`) |
 ///
 /// # Errors
@@ -27,7 +27,7 @@ pub fn read(dir: impl AsRef<Path>) -> Result<Split, DataError> {
         return cifar10::read_dir(dir);
     }
     if mnist::recognizes(dir)? {
-        return mnist::read_dir(dir, Form::PaddedRgb);
+        return mnist::read_dir(dir, ImageShape::PaddedRgb);
     }
     read_image_folder(dir)
 }

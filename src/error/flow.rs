@@ -6,7 +6,7 @@ use burn::tensor::DType;
 
 use crate::error::{ConfigError, InitProblem, ShapeError};
 use crate::tensor::capacity::CapacityError;
-use crate::tensor::finite::NonFiniteCondition;
+use crate::tensor::finite::NonFiniteContext;
 
 /// Indices of examples as text. Of many, only the first ones are listed.
 fn listed(rows: &[usize]) -> String {
@@ -41,7 +41,7 @@ pub enum FlowError {
     },
     /// The condition contains NaN or an infinity.
     #[error(transparent)]
-    NonFiniteCondition(#[from] NonFiniteCondition),
+    NonFiniteContext(#[from] NonFiniteContext),
     /// A layer cannot be initialised from a batch, or its output for that batch is not finite after
     /// initialisation.
     #[error("`{path}` ({layer}) cannot be initialised from this batch: {problem}")]

@@ -17,12 +17,12 @@ use crate::prior::Prior;
 
 /// Type and device of a tensor.
 #[derive(Debug, Clone)]
-pub(crate) struct Numbers {
+pub(crate) struct Placement {
     pub dtype: DType,
     pub device: Device,
 }
 
-impl Numbers {
+impl Placement {
     pub(crate) fn of<const D: usize>(x: &Tensor<D>) -> Self {
         Self { dtype: x.dtype(), device: x.device() }
     }
@@ -47,8 +47,8 @@ impl Numbers {
         Ok(())
     }
 
-    /// [`Numbers::expect`] for every tensor of a condition.
-    pub(crate) fn expect_condition<C: Context>(&self, context: &C) -> Result<(), FlowError> {
+    /// [`Placement::expect`] for every tensor of a condition.
+    pub(crate) fn expect_context<C: Context>(&self, context: &C) -> Result<(), FlowError> {
         let mut parts = context.parts().into_iter();
         parts.try_for_each(|ContextPart { dtype, device, .. }| {
             self.expect("condition", &Self { dtype, device })
@@ -107,7 +107,7 @@ pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), Sh
         Some(ContextPart { shape: found, .. }) => {
             let mut expected = found.clone();
             expected[0] = batch;
-            Err(ShapeError::ConditionShape { layer: "Flow", expected, found })
+            Err(ShapeError::ContextShape { layer: "Flow", expected, found })
         }
     }
 }
@@ -117,7 +117,7 @@ pub(crate) struct Admitted<C> {
     /// Number of examples of the batch.
     pub batch: usize,
     /// Type and device of the lifted batch.
-    pub numbers: Numbers,
+    pub placement: Placement,
     /// The condition with one row for each example.
     pub context: C,
 }
@@ -137,22 +137,22 @@ where
         self.surjection.check_dtype(self.dtype())?;
         let shape = self.surjection.check(x)?;
         self.check(shape)?;
-        let (dtype, device) = self.surjection.numbers(x, self.dtype());
-        let numbers = Numbers { dtype, device };
-        self.expect("data", &numbers)?;
-        let context = self.fit_condition(shape, &numbers, context)?;
-        Ok(Admitted { batch: shape[0], numbers, context })
+        let (dtype, device) = self.surjection.placement(x, self.dtype());
+        let placement = Placement { dtype, device };
+        self.expect("data", &placement)?;
+        let context = self.fit_context(shape, &placement, context)?;
+        Ok(Admitted { batch: shape[0], placement, context })
     }
 
     /// [`Flow::fit`] for the condition alone, with lifted data of the given shape, type and device.
     /// Returns the condition with one row for each example, as the layers expect it.
-    pub(crate) fn fit_condition(
+    pub(crate) fn fit_context(
         &self,
         shape: [usize; D],
-        numbers: &Numbers,
+        placement: &Placement,
         context: &C,
     ) -> Result<C, FlowError> {
-        numbers.expect_condition(context)?;
+        placement.expect_context(context)?;
         let context = context.for_batch(shape[0]);
         self.check(shape)?;
         self.prior.check_given(self.bijector.output_shape_given(shape, &context)?, &context)?;
@@ -169,10 +169,10 @@ where
     }
 
     /// Checks that a tensor has the type and device of the flow.
-    pub(crate) fn expect(&self, what: &'static str, found: &Numbers) -> Result<(), FlowError> {
-        Numbers::of_modules(&self.bijector, &self.prior, found)?.expect(what, found)?;
+    pub(crate) fn expect(&self, what: &'static str, found: &Placement) -> Result<(), FlowError> {
+        Placement::of_modules(&self.bijector, &self.prior, found)?.expect(what, found)?;
         match self.surjection.devices().into_iter().next() {
-            Some(device) => Numbers { device, ..found.clone() }.expect(what, found),
+            Some(device) => Placement { device, ..found.clone() }.expect(what, found),
             None => Ok(()),
         }
     }
@@ -181,7 +181,7 @@ where
     pub(crate) fn expect_noise(&self, noise: &S::Noise) -> Result<(), FlowError> {
         let mut parts = noise.parts().into_iter();
         parts.try_for_each(|ContextPart { dtype, device, .. }| {
-            self.expect("noise", &Numbers { dtype, device })
+            self.expect("noise", &Placement { dtype, device })
         })
     }
 }

@@ -66,12 +66,12 @@ macro_rules! choice_of_surjections {
                 $crate::choice_of_surjections!(@each self, $D, check(x), $first $(, $variant)*)
             }
 
-            fn numbers(
+            fn placement(
                 &self,
                 x: &Self::Data,
                 dtype: ::burn::tensor::DType,
             ) -> (::burn::tensor::DType, ::burn::tensor::Device) {
-                $crate::choice_of_surjections!(@each self, $D, numbers(x, dtype), $first $(, $variant)*)
+                $crate::choice_of_surjections!(@each self, $D, placement(x, dtype), $first $(, $variant)*)
             }
 
             fn dims(&self, shape: [usize; $D]) -> usize {

@@ -193,7 +193,7 @@ where
         x: S::Data,
         context: &C,
     ) -> Result<Flow<B, P, D, C, S>, FlowError> {
-        self.start(|flow| {
+        self.initialize_with(|flow| {
             let Admitted { context, .. } = flow.admit(&x, context)?;
             flow.check_input(&x)?;
             let noise = flow.surjection.noise(&x, flow.dtype());

@@ -35,7 +35,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 
 use admission::widest;
-pub(crate) use admission::{Admitted, Numbers, expected};
+pub(crate) use admission::{Admitted, Placement, expected};
 pub use density::Density;
 pub(crate) use evaluation::{non_finite, non_finite_counts};
 pub use given::Given;

@@ -38,11 +38,11 @@ where
         weights: Option<&[f64]>,
         walk: &mut Replay<C>,
     ) -> Tensor<1> {
-        let Admitted { batch, numbers, context } = expected(self.fit(&x, context));
+        let Admitted { batch, placement, context } = expected(self.fit(&x, context));
         expected(FlowError::check_weights(batch, weights));
         // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();
-        walk.scoped(&numbers.device, |walk| self.walk_scoped(x, noise, &context, weights, walk))
+        walk.scoped(&placement.device, |walk| self.walk_scoped(x, noise, &context, weights, walk))
     }
 
     fn walk_scoped(

@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Flow;
-use super::admission::Numbers;
+use super::admission::Placement;
 use super::evaluation::{non_finite_counts, read};
 use super::rows::{FailedRow, RowFault, SampledRows};
 use crate::bijector::Bijector;
@@ -152,13 +152,13 @@ where
         if !(temperature >= 0.0 && temperature.is_finite()) {
             return Err(FlowError::Temperature { found: temperature });
         }
-        let numbers = Numbers { dtype: self.dtype(), device: self.device() };
+        let placement = Placement { dtype: self.dtype(), device: self.device() };
         let elements = self.shape.iter().product();
-        check_count("n", n, elements, numbers.dtype, &numbers.device)?;
-        let fitting = self.fit_condition(self.batch_shape(n), &numbers, context)?;
+        check_count("n", n, elements, placement.dtype, &placement.device)?;
+        let fitting = self.fit_context(self.batch_shape(n), &placement, context)?;
         check_finite(context)?;
         let shape = self.bijector.output_shape(self.batch_shape(n))?;
-        let z = self.prior.sample(shape, temperature, &fitting, &numbers.device, numbers.dtype);
+        let z = self.prior.sample(shape, temperature, &fitting, &placement.device, placement.dtype);
         Ok((fitting, z))
     }
 

@@ -61,7 +61,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError>;
 
     /// Type and device of the lifted batch, for a flow that computes in `dtype`.
-    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device);
+    fn placement(&self, x: &Self::Data, dtype: DType) -> (DType, Device);
 
     /// Number of elements of an example of the data, for lifted examples of shape `shape[1..]`.
     /// bits/dim are normalised by it. The default counts the lifted elements.
@@ -169,7 +169,7 @@ impl<const D: usize> Surjection<D> for Continuous {
         Ok(x.dims())
     }
 
-    fn numbers(&self, x: &Tensor<D>, _: DType) -> (DType, Device) {
+    fn placement(&self, x: &Tensor<D>, _: DType) -> (DType, Device) {
         (x.dtype(), x.device())
     }
 

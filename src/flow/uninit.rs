@@ -57,12 +57,12 @@ impl<M> Uninit<M> {
         self.model
     }
 
-    /// Initialises the model with `start`.
+    /// Initialises the model with `initialize`.
     ///
     /// # Errors
-    /// Those of `start`.
-    pub fn start<N, E>(self, start: impl FnOnce(M) -> Result<N, E>) -> Result<N, E> {
-        start(self.model)
+    /// Those of `initialize`.
+    pub fn initialize_with<N, E>(self, initialize: impl FnOnce(M) -> Result<N, E>) -> Result<N, E> {
+        initialize(self.model)
     }
 
     /// Another model that is not initialised either, for example the model wrapped in your own

@@ -21,23 +21,23 @@ impl Contiguous {
         Self(tensor.to_contiguous())
     }
 
-    pub fn numbers<T: Number>(&self) -> &[T] {
+    pub fn elements<T: Number>(&self) -> &[T] {
         self.0.as_slice().expect("contiguous, and of the type that was matched")
     }
 }
 
 /// A tensor of these elements.
-pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTensor<Flex> {
-    FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
+pub fn tensor<T: Number>(elements: Vec<T>, shape: impl Into<Shape>) -> FloatTensor<Flex> {
+    FlexTensor::new(Bytes::from_elems(elements), Layout::contiguous(shape.into()), T::dtype())
 }
 
 /// The elements of a tensor, to be changed: in place if the tensor is contiguous and nobody else
 /// holds its memory, otherwise in a copy.
 pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
     let length = tensor.layout().num_elements();
-    if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {
+    if tensor.as_slice::<T>().is_none_or(|elements| elements.len() != tensor.storage::<T>().len()) {
         *tensor = self::tensor(
-            Contiguous::of(tensor).numbers::<T>().to_vec(),
+            Contiguous::of(tensor).elements::<T>().to_vec(),
             tensor.layout().shape().clone(),
         );
     }

@@ -49,7 +49,7 @@ scratch!(f64);
 /// Elements that start at a cache line.
 #[derive(Debug, Default)]
 pub struct Aligned<T> {
-    numbers: Vec<T>,
+    elements: Vec<T>,
     start: usize,
     length: usize,
 }
@@ -58,9 +58,9 @@ impl<T: Real> Aligned<T> {
     /// `length` zeros.
     pub fn zeros(length: usize) -> Self {
         let slack = ALIGNMENT / size_of::<T>();
-        let numbers = vec![T::zero(); length + slack];
-        let start = numbers.as_ptr().align_offset(ALIGNMENT).min(slack);
-        Self { numbers, start, length }
+        let elements = vec![T::zero(); length + slack];
+        let start = elements.as_ptr().align_offset(ALIGNMENT).min(slack);
+        Self { elements, start, length }
     }
 }
 
@@ -68,13 +68,13 @@ impl<T> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.numbers[self.start..self.start + self.length]
+        &self.elements[self.start..self.start + self.length]
     }
 }
 
 impl<T> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.numbers[self.start..self.start + self.length]
+        &mut self.elements[self.start..self.start + self.length]
     }
 }
 

@@ -31,15 +31,15 @@ pub fn uninitialised<T: Number>(length: usize, _: &Checked) -> Vec<T> {
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 #[allow(unsafe_code, clippy::uninit_vec)]
 unsafe fn arbitrary<T: Number>(length: usize) -> Vec<T> {
-    let mut numbers = Vec::with_capacity(length);
+    let mut elements = Vec::with_capacity(length);
     // SAFETY: the capacity is `length`, and every bit pattern is a valid element (`Pod`). The bytes
     // count as initialised, with whatever they hold: a block of assembly may write to the memory
     // that its pointer names, so the compiler must assume that this one did.
     unsafe {
-        std::arch::asm!("/* {0} */", in(reg) numbers.as_mut_ptr(), options(nostack, preserves_flags));
-        numbers.set_len(length);
+        std::arch::asm!("/* {0} */", in(reg) elements.as_mut_ptr(), options(nostack, preserves_flags));
+        elements.set_len(length);
     }
-    numbers
+    elements
 }
 
 /// `length` zeros, for processors without the form above, and for Miri, which runs no assembly.

@@ -89,7 +89,7 @@ config! {
         /// Number of groups. Channels are mixed only within their group.
         pub n_groups: usize = 1,
         /// How the matrices are initialised.
-        pub start: MatrixInit = MatrixInit::NearIdentity { noise: 0.001 },
+        pub init: MatrixInit = MatrixInit::NearIdentity { noise: 0.001 },
     }
 }
 
@@ -100,7 +100,7 @@ impl ChannelMatrixConfig {
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::positive(NAME, "n_groups", self.n_groups)?;
-        match self.start {
+        match self.init {
             MatrixInit::NearIdentity { noise } if !(0.0..=0.1).contains(&noise) => {
                 let (field, range) = ("noise", "[0, 0.1]");
                 Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise })
@@ -138,8 +138,8 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for ChannelMatrixConfig {
     fn build(&self, site: &Site<D, C>) -> Result<ChannelMatrix, ConfigError> {
         self.plan(site)?;
         let (groups, channels) = (self.n_groups, site.channels("ChannelMatrix")? / self.n_groups);
-        let start = self.start;
-        let draw = move |generator| start.draw(channels, generator);
+        let init = self.init;
+        let draw = move |generator| init.draw(channels, generator);
         let matrices = parameter::drawn([groups, channels, channels], site.device(), draw);
         Ok(ChannelMatrix { matrices })
     }

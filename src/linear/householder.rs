@@ -41,7 +41,7 @@
 //! use flowkit::{Bijector, Householder};
 //!
 //! let device = Device::flex();
-//! // One reflection at the diagonal exchanges two numbers.
+//! // One reflection at the diagonal exchanges two elements.
 //! let layer = Householder { vectors: Param::from_data([[1.0, -1.0]], &device) };
 //! let x = Tensor::<2>::from_data([[3.0, 5.0]], &device);
 //! let (z, log_det) = layer.forward(x.clone(), &());

@@ -15,8 +15,8 @@ use crate::tensor::moments::{Moments, on_device};
 
 /// How a norm initialises a channel that is constant in the first batch. A channel counts as
 /// constant if its deviation is at most the configured `least_deviation`, or at most `2^-24` of its
-/// largest magnitude (`2^-53` in float64). That is half of the spacing of floating-point values,
-/// which is rounding.
+/// largest magnitude (`2^-53` in float64). That lies between half the spacing of floating-point
+/// values and the whole spacing, which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
     /// The channel is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of

@@ -1,7 +1,7 @@
 //! Masked autoregressive flow on vectors: every element is transformed given all elements before
 //! it, in alternating orders.
 //! ```text
-//! n_layers times      norm and matrix, or not ([`Between`])
+//! n_layers times      norm and matrix, or not ([`LinearKind`])
 //!                     masked autoregressive layer of a law     theta = made(x, context)
 //! prior               standard normal
 //! ```
@@ -33,7 +33,7 @@
 //! # Ok::<(), flowkit::Error>(())
 //! ```
 
-use super::between::{Between, BetweenConfig, BetweenLayers};
+use super::linear_kind::{LinearKind, LinearLayers, LinearLayersConfig};
 use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig};
 use crate::bijector::{LayerConfig, Plan, Site};
 use crate::conditioner::Activation;
@@ -50,7 +50,7 @@ use crate::tensor::limit::product;
 pub type Maf<C = ()> = Flow<Vec<MafStep>, StandardNormal, 2, C>;
 
 /// One autoregressive layer and the layers that precede it.
-pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
+pub type MafStep = (LinearLayers, MaskedAutoregressive<AnyLaw, Made>);
 
 config! {
     /// Configuration of the layers of [`Maf`].
@@ -68,14 +68,14 @@ config! {
         /// Law of the layers.
         pub law: AnyLawConfig = AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential)),
         /// The layers that precede every autoregressive layer.
-        pub between: Between = Between::Norm,
+        pub linear: LinearKind = LinearKind::Norm,
         /// What the norms do with a channel that is constant in the batch at initialisation.
         pub constant: ConstantChannel = ConstantChannel::Bounded,
     }
 }
 
 /// Configuration of one autoregressive layer and the layers that precede it.
-type StepConfig = (BetweenConfig, MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>);
+type StepConfig = (LinearLayersConfig, MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>);
 
 impl MafConfig {
     /// Step number `index`.
@@ -84,7 +84,7 @@ impl MafConfig {
         let net =
             MadeConfig::new(self.hidden.clone()).with_order(order).with_activation(self.activation);
         let layer = MaskedAutoregressiveConfig::new(self.law.clone(), net);
-        (self.between.config(self.constant), layer)
+        (self.linear.config(self.constant), layer)
     }
 }
 

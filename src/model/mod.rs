@@ -1,11 +1,11 @@
 //! Models built from the blocks of this crate.
 
-pub mod between;
 pub mod flow_plus_plus;
 pub mod glow;
+pub mod linear_kind;
 pub mod maf;
 pub mod real_nvp;
 
-pub use between::Between;
+pub use linear_kind::LinearKind;
 pub use maf::{Maf, MafConfig};
 pub use real_nvp::{RealNvp, RealNvpConfig};

@@ -1,7 +1,7 @@
 //! RealNVP on vectors: couplings with alternating halves and dense networks. A flow for points in a
 //! plane and for tables.
 //! ```text
-//! n_couplings times   norm and matrix, or not ([`Between`])
+//! n_couplings times   norm and matrix, or not ([`LinearKind`])
 //!                     coupling of a law that transforms the second half,
 //!                       theta = mlp(first half, context)
 //!                     swap of the halves
@@ -40,7 +40,7 @@
 //! # Ok::<(), flowkit::Error>(())
 //! ```
 
-use super::between::{Between, BetweenConfig, BetweenLayers};
+use super::linear_kind::{LinearKind, LinearLayers, LinearLayersConfig};
 use crate::bijector::{LayerConfig, Plan, Site};
 use crate::conditioner::{Activation, Mlp, MlpConfig};
 use crate::context::Features;
@@ -57,7 +57,7 @@ use crate::tensor::limit::product;
 pub type RealNvp<C = ()> = Flow<Vec<RealNvpStep>, StandardNormal, 2, C>;
 
 /// One coupling, the layers that precede it, and a swap.
-pub type RealNvpStep = (BetweenLayers, Coupling<AnyLaw, Mlp>, Swap);
+pub type RealNvpStep = (LinearLayers, Coupling<AnyLaw, Mlp>, Swap);
 
 config! {
     /// Configuration of the layers of [`RealNvp`], for vectors of at least 2 elements.
@@ -72,26 +72,26 @@ config! {
         /// Law of the couplings.
         pub law: AnyLawConfig = AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential)),
         /// The layers that precede every coupling.
-        pub between: Between = Between::Norm,
+        pub linear: LinearKind = LinearKind::Norm,
         /// What the norms do with a channel that is constant in the batch at initialisation.
         pub constant: ConstantChannel = ConstantChannel::Bounded,
     }
 }
 
 /// Configuration of one coupling, the layers that precede it, and a swap.
-type StepConfig = (BetweenConfig, CouplingConfig<AnyLawConfig, MlpConfig>, Swap);
+type StepConfig = (LinearLayersConfig, CouplingConfig<AnyLawConfig, MlpConfig>, Swap);
 
 impl RealNvpConfig {
     /// The model of points in a plane that other libraries' benchmarks use: eight affine couplings,
     /// two hidden layers of 64 units with ReLU, no layers between the couplings.
     pub fn plane() -> Self {
-        Self::new(8).with_activation(Activation::Relu).with_between(Between::Nothing)
+        Self::new(8).with_activation(Activation::Relu).with_linear(LinearKind::None)
     }
 
     fn step(&self) -> StepConfig {
         let net = MlpConfig::new(self.hidden.clone()).with_activation(self.activation);
         let coupling = CouplingConfig::new(self.law.clone(), net);
-        (self.between.config(self.constant), coupling, Swap::new())
+        (self.linear.config(self.constant), coupling, Swap::new())
     }
 }
 

@@ -120,7 +120,7 @@ impl<N> ConditionalNormal<N> {
         expected[0] = dims[0];
         if found != expected {
             let (expected, found) = (expected.to_vec(), found.to_vec());
-            return Err(ShapeError::ConditionShape { layer: "ConditionalNormal", expected, found });
+            return Err(ShapeError::ContextShape { layer: "ConditionalNormal", expected, found });
         }
         check_shape_size("ConditionalNormal", &dims)?;
         self.conditioner.check(found, as_latents(dims))

@@ -71,7 +71,7 @@ pub(super) fn check(
 
 /// Levels converted to a float type. The conversion avoids float32, which distinguishes levels only
 /// up to 2^24.
-pub(super) fn numbers<const D: usize>(x: Tensor<D, Int>, dtype: DType) -> Tensor<D> {
+pub(super) fn to_float<const D: usize>(x: Tensor<D, Int>, dtype: DType) -> Tensor<D> {
     x.cast(FloatDType::from(dtype))
 }
 

@@ -78,7 +78,7 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         let levels = self.n_levels as f64;
         let log_weight =
             Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
-        (cell::place(cell::numbers(x, noise.dtype()), noise, self.n_levels), log_weight)
+        (cell::place(cell::to_float(x, noise.dtype()), noise, self.n_levels), log_weight)
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {
@@ -89,7 +89,7 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         check_levels(x, self.n_levels)
     }
 
-    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
+    fn placement(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
         (dtype, x.device())
     }
 

@@ -87,7 +87,7 @@ impl<N, B> VariationalDequantization<N, B> {
         x: Tensor<D, Int>,
         noise: &Tensor<D>,
     ) -> (Tensor<D>, Tensor<D>) {
-        let x = cell::numbers(x, noise.dtype());
+        let x = cell::to_float(x, noise.dtype());
         let scaled = x.clone().mul_scalar(1.0 / self.n_levels as f64).sub_scalar(0.5);
         (x, scaled)
     }
@@ -178,7 +178,7 @@ where
         cell::level(y, self.n_levels)
     }
 
-    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
+    fn placement(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
         (dtype, x.device())
     }
 

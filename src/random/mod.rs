@@ -1,17 +1,18 @@
-//! The stream of random numbers of a device: a scope that draws from a seed and then restores the
-//! caller's stream.
+//! The stream of random numbers of a device: a scope that samples from a seed and then restores
+//! the caller's stream.
 //! ```text
 //! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers that
-//!                                                        the device draws before the scope
+//!                                                        the device samples before the scope
 //! after   the device is seeded with `key`
 //! ```
-//! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be
+//! burn's generator is global to a backend. It can be seeded and sampled, but its state can be
 //! neither read nor restored. So the random numbers after a scope are not those that would have
-//! been drawn without it. They depend only on the state before the scope, and on nothing within it.
+//! been sampled without it. They depend only on the state before the scope, and on nothing within
+//! it.
 //! Eight float32 numbers hold at least 8·23 random bits, which are mixed into a key of 64 bits.
 //!
-//! All scopes of a process share the generator: two threads that draw from one backend affect each
-//! other.
+//! All scopes of a process share the generator: two threads that sample from one backend affect
+//! each other.
 
 pub(crate) mod draw;
 pub(crate) mod shuffle;
@@ -24,37 +25,37 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use crate::random::draw::{GAMMA, mix};
 
 /// How many random numbers make a key.
-const DRAWS: usize = 8;
+const KEY_SAMPLES: usize = 8;
 
 /// A key from the state of the device's generator, which advances. One device-to-host copy; `Err`
 /// holds what the device reported.
 pub(crate) fn key(device: &Device) -> Result<u64, String> {
     let device = device.clone().without_autodiff();
-    let draws =
-        Tensor::<1>::random([DRAWS], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
-    let draws = draws.try_into_data().map_err(|error| error.to_string())?;
-    Ok(draws
+    let samples =
+        Tensor::<1>::random([KEY_SAMPLES], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
+    let samples = samples.try_into_data().map_err(|error| error.to_string())?;
+    Ok(samples
         .iter::<f32>()
-        .fold(GAMMA, |key, draw| mix(key.wrapping_add(u64::from(draw.to_bits())))))
+        .fold(GAMMA, |key, sample| mix(key.wrapping_add(u64::from(sample.to_bits())))))
 }
 
-/// A scope in which a device draws from a seed. When it is dropped, also after an error or a panic,
-/// the device's stream continues in a way that depends only on its state before the scope, not on
-/// the seed or on how much was drawn.
+/// A scope in which a device samples from a seed. When it is dropped, also after an error or a
+/// panic, the device's stream continues in a way that depends only on its state before the scope,
+/// not on the seed or on how much was sampled.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
 /// use flowkit::random::Seeded;
 ///
 /// let device = Device::flex();
-/// let draw = || Tensor::<1>::random([4], Distribution::Default, &device).into_data();
+/// let sample = || Tensor::<1>::random([4], Distribution::Default, &device).into_data();
 /// let measured = |before: u64, seed: u64| {
 ///     device.seed(before);
 ///     let noise = {
 ///         let _scope = Seeded::new(&device, seed);
-///         draw()
+///         sample()
 ///     };
-///     (noise, draw())
+///     (noise, sample())
 /// };
 /// let (noise, after) = measured(1, 7);
 /// assert_eq!(measured(2, 7).0, noise); // within: the seed
@@ -70,7 +71,7 @@ pub struct Seeded {
 }
 
 impl Seeded {
-    /// Draws eight numbers from the device (one device-to-host copy), then seeds it with `seed`.
+    /// Samples eight numbers from the device (one device-to-host copy), then seeds it with `seed`.
     pub fn new(device: &Device, seed: u64) -> Self {
         let scope = Self::hold(device);
         device.seed(seed);

@@ -11,7 +11,7 @@ pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
 /// A condition that holds NaN or an infinity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {path} is not finite{}", row.map_or_else(String::new, |row| format!(": the first such element is in row {row}")))]
-pub struct NonFiniteCondition {
+pub struct NonFiniteContext {
     /// `condition`, or the part of a pair: `condition.1`, `condition.0.1` in a pair of pairs.
     pub path: String,
     /// First row, along the batch axis, that holds such an element; `None` if the type of the
@@ -19,7 +19,7 @@ pub struct NonFiniteCondition {
     pub row: Option<usize>,
 }
 
-impl NonFiniteCondition {
+impl NonFiniteContext {
     /// An error in a row of the whole condition.
     pub fn new(row: Option<usize>) -> Self {
         Self { path: "condition".into(), row }

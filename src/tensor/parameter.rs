@@ -2,10 +2,10 @@
 //! which the optimizer knows it, unchanged.
 //!
 //! burn's `Initializer` samples a parameter from the device's generator at its first use, so a
-//! model depends on all random numbers that were drawn between `build` and that moment. The initial
-//! values of this module are fixed at `build`:
+//! model depends on all random numbers that were sampled between `build` and that moment. The
+//! initial values of this module are fixed at `build`:
 //! ```text
-//! key      eight random numbers from the device's generator, at init
+//! key      eight random numbers from the device's generator, at `build`
 //! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the
 //!          device's float type
 //! ```
@@ -18,13 +18,13 @@
 //! use flowkit::tensor::parameter;
 //!
 //! let device = Device::flex();
-//! let start = |between: usize| {
+//! let initial = |between: usize| {
 //!     device.seed(1);
 //!     let weight = parameter::normal([3, 2], 0.05, &device);
 //!     let _ = Tensor::<1>::random([between], Distribution::Default, &device);
 //!     weight.val().into_data()
 //! };
-//! assert_eq!(start(1), start(100));
+//! assert_eq!(initial(1), initial(100));
 //! ```
 
 use std::iter::repeat_with;

@@ -2,13 +2,13 @@
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
 use super::failure::{Failure, Fault, Setting};
 use super::panic::catch;
 use super::{
-    evaluation, finite, gradients, independence, layers, log_det, moves, precision, records,
-    repeats, round_trip, shapes, start, training, walk,
+    evaluation, finite, gradients, independence, initialization, layers, log_det, moves, precision,
+    records, repeats, round_trip, shapes, training, walk,
 };
 
 /// One promise of a bijector. The functions of the same names in the parent module are the checks.
@@ -39,8 +39,8 @@ pub enum Check {
     Moves,
     /// [`walk()`]
     Walk,
-    /// [`start()`]
-    Start,
+    /// [`initialization()`]
+    Initialization,
     /// [`repeats()`]
     Repeats,
     /// [`layers()`]
@@ -62,13 +62,13 @@ impl Check {
         Self::Records,
         Self::Moves,
         Self::Walk,
-        Self::Start,
+        Self::Initialization,
         Self::Repeats,
         Self::Layers,
     ];
 
     /// Runs this check.
-    pub(super) fn run<const D: usize, C: Condition>(
+    pub(super) fn run<const D: usize, C: SampleContext>(
         self,
         of: &Conformance<D, C>,
     ) -> Result<Outcome, Failure> {
@@ -85,7 +85,7 @@ impl Check {
             Self::Records => records(of),
             Self::Moves => moves(of),
             Self::Walk => walk(of),
-            Self::Start => start(of),
+            Self::Initialization => initialization(of),
             Self::Repeats => repeats(of),
             Self::Layers => layers(of),
         }
@@ -123,7 +123,7 @@ impl Display for Check {
             Self::Records => "records",
             Self::Moves => "moves",
             Self::Walk => "walk",
-            Self::Start => "start",
+            Self::Initialization => "initialisation",
             Self::Repeats => "repeats",
             Self::Layers => "layers",
         })

@@ -6,10 +6,10 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::check::{Check, Outcome, Report};
-use super::condition::Condition;
+use super::context::SampleContext;
+use super::elements::{device_rng, normal, tensor};
 use super::failure::{ConformanceError, Failure};
-use super::inputs::{Draw, Inputs};
-use super::numbers::{device_rng, normal, tensor};
+use super::inputs::{Inputs, Region};
 use super::parameters::{change, parameters};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
@@ -31,7 +31,7 @@ type Save<const D: usize, C> =
 ///
 /// Every check makes its bijectors anew, gives them random parameters and samples inputs from a
 /// host generator, all from fixed seeds, so a failure repeats.
-pub struct Conformance<const D: usize, C: Condition = ()> {
+pub struct Conformance<const D: usize, C: SampleContext = ()> {
     name: String,
     shape: [usize; D],
     inputs: Inputs,
@@ -56,7 +56,7 @@ impl<const D: usize> Conformance<D, ()> {
     }
 }
 
-impl<const D: usize, C: Condition> Conformance<D, C> {
+impl<const D: usize, C: SampleContext> Conformance<D, C> {
     /// Like [`Conformance::new`], for a bijector with a condition. `context` is the shape of the
     /// condition of one example: `[1, ...]`, or a pair of such shapes for a pair of tensors.
     pub fn given<B: Bijector<D, C> + Sync + 'static>(
@@ -183,26 +183,26 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
     }
 
     /// Legal inputs.
-    pub fn draw(&self, draw: Draw, seed: u64, batch: usize, dtype: DType) -> Tensor<D> {
-        self.draw_shape(draw, seed, self.batch(batch), dtype)
+    pub fn sample(&self, region: Region, seed: u64, batch: usize, dtype: DType) -> Tensor<D> {
+        self.sample_shape(region, seed, self.batch(batch), dtype)
     }
 
     /// Legal inputs of another shape.
-    pub(super) fn draw_shape(
+    pub(super) fn sample_shape(
         &self,
-        draw: Draw,
+        region: Region,
         seed: u64,
         shape: [usize; D],
         dtype: DType,
     ) -> Tensor<D> {
-        let values = self.inputs.draw(draw, seed, shape.iter().product());
+        let values = self.inputs.sample(region, seed, shape.iter().product());
         tensor(values, shape, dtype, &self.device_for(dtype))
     }
 
     /// A condition for `batch` examples.
-    pub fn condition(&self, seed: u64, batch: usize, dtype: DType) -> C {
+    pub fn sample_context(&self, seed: u64, batch: usize, dtype: DType) -> C {
         // A random stream that differs from that of the inputs.
-        C::draw(&self.context, batch, dtype, &self.device_for(dtype), seed ^ 0x00c0_de00)
+        C::sample(&self.context, batch, dtype, &self.device_for(dtype), seed ^ 0x00c0_de00)
     }
 
     /// The device for elements of a type, with autodiff.

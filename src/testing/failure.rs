@@ -5,7 +5,7 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use burn::tensor::DType;
 
 use super::check::Check;
-use super::inputs::Draw;
+use super::inputs::Region;
 use crate::error::ShapeError;
 use crate::train::CheckpointError;
 
@@ -15,7 +15,7 @@ pub struct Setting {
     /// Type of the elements.
     pub dtype: DType,
     /// Kind of the inputs.
-    pub draw: Draw,
+    pub region: Region,
     /// Number of examples.
     pub batch: usize,
     /// Seed of parameters, inputs and condition.
@@ -23,16 +23,16 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub(super) fn new(dtype: DType, draw: Draw, batch: usize, seed: u64) -> Self {
-        Self { dtype, draw, batch, seed }
+    pub(super) fn new(dtype: DType, region: Region, batch: usize, seed: u64) -> Self {
+        Self { dtype, region, batch, seed }
     }
 }
 
 impl Display for Setting {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         let dtype = if self.dtype == DType::F64 { "float64" } else { "float32" };
-        let draw = if self.draw == Draw::Extreme { "extreme" } else { "ordinary" };
-        write!(f, "{dtype}, {draw} inputs, batch of {}, seed {}", self.batch, self.seed)
+        let region = if self.region == Region::Extreme { "extreme" } else { "ordinary" };
+        write!(f, "{dtype}, {region} inputs, batch of {}, seed {}", self.batch, self.seed)
     }
 }
 

@@ -5,11 +5,11 @@ use burn::module::Module;
 use burn::tensor::DType;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{dot, elements, normal, tensor};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{dot, normal, numbers, tensor};
+use super::inputs::Region;
 use super::parameters::{self, change, parameters};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
@@ -28,9 +28,11 @@ const DIRECTIONS: u64 = 4;
 ///
 /// # Errors
 /// The first gradient that is wrong.
-pub fn gradients<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn gradients<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     Check::Gradients
-        .under([Setting::new(DType::F64, Draw::Ordinary, 2, 21)], |setting| slopes(of, setting))
+        .under([Setting::new(DType::F64, Region::Ordinary, 2, 21)], |setting| slopes(of, setting))
 }
 
 /// Coefficients of the loss `L = ⟨a, z⟩ + ⟨b, log_det⟩`.
@@ -40,7 +42,7 @@ pub(super) struct Loss {
 }
 
 /// What the loss depends on: input, condition, and the parameters in the order of visits.
-pub(super) struct Point<'a, const D: usize, C: Condition> {
+pub(super) struct Point<'a, const D: usize, C: SampleContext> {
     of: &'a Conformance<D, C>,
     pub(super) bijector: BoxBijector<D, C>,
     batch: usize,
@@ -48,16 +50,16 @@ pub(super) struct Point<'a, const D: usize, C: Condition> {
     context: C,
 }
 
-impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
+impl<'a, const D: usize, C: SampleContext> Point<'a, D, C> {
     pub(super) fn new(of: &'a Conformance<D, C>, setting: Setting) -> Self {
-        let Setting { dtype, draw, batch, seed } = setting;
-        let x = numbers(&of.draw(draw, seed + 1, batch, dtype));
+        let Setting { dtype, region, batch, seed } = setting;
+        let x = elements(&of.sample(region, seed + 1, batch, dtype));
         Self {
             of,
             bijector: of.build(seed, dtype),
             batch,
             x,
-            context: of.condition(seed + 2, batch, dtype),
+            context: of.sample_context(seed + 2, batch, dtype),
         }
     }
 
@@ -86,7 +88,7 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
             &self.of.device_for(DType::F64).inner(),
         );
         let (z, log_det) = bijector.forward(x, &context);
-        let (z, log_det) = (numbers(&z), numbers(&log_det));
+        let (z, log_det) = (elements(&z), elements(&log_det));
         let size = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum::<f64>();
         (dot(&loss.a, &z) + dot(&loss.b, &log_det), size(&loss.a, &z) + size(&loss.b, &log_det))
     }
@@ -105,7 +107,7 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         let found =
             ((z * a).sum() + (log_det * b).sum() + x.clone().mul_scalar(0.0).sum()).backward();
         let mut all =
-            vec![x.grad(&found).map(|gradient| numbers(&gradient)), context.gradient(&found)];
+            vec![x.grad(&found).map(|gradient| elements(&gradient)), context.gradient(&found)];
         all.extend(parameters::gradients(&self.bijector, &found));
         all
     }
@@ -141,7 +143,7 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
     }
 }
 
-fn slopes<const D: usize, C: Condition>(
+fn slopes<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {

@@ -4,11 +4,11 @@ use burn::module::Module;
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, largest};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, largest};
+use super::inputs::Region;
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
@@ -18,34 +18,34 @@ use crate::bijector::Bijector;
 ///
 /// # Errors
 /// The first value that depends on the other examples.
-pub fn independence<const D: usize, C: Condition>(
+pub fn independence<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
 ) -> Result<Outcome, Failure> {
-    let settings = [DType::F64, DType::F32].map(|dtype| Setting::new(dtype, Draw::Extreme, 3, 1));
+    let settings = [DType::F64, DType::F32].map(|dtype| Setting::new(dtype, Region::Extreme, 3, 1));
     Check::Independence.under(settings, |setting| rows(of, setting))
 }
 
-fn rows<const D: usize, C: Condition>(
+fn rows<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
     let Setting { dtype, batch, seed, .. } = setting;
     let bijector = of.build(seed, dtype).valid();
-    let part = |draw, seed| of.draw(draw, seed, 1, dtype).inner();
+    let part = |region, seed| of.sample(region, seed, 1, dtype).inner();
     let x = vec![
-        part(Draw::Ordinary, seed + 1),
-        part(Draw::Extreme, seed + 2),
-        part(Draw::Ordinary, seed + 3),
+        part(Region::Ordinary, seed + 1),
+        part(Region::Extreme, seed + 2),
+        part(Region::Ordinary, seed + 3),
     ];
     let x = Tensor::cat(x, 0);
-    let context = of.condition(seed + 2, batch, dtype).plain();
+    let context = of.sample_context(seed + 2, batch, dtype).plain();
     let bound = tolerance(Kind::Regrouped, dtype) * roughness(&of.device_for(dtype));
     let compare = |names: [&str; 2],
                    whole: (Tensor<D>, Tensor<1>),
                    one: &dyn Fn(usize) -> (Tensor<D>, Tensor<1>)| {
         let (values, log_dets): (Vec<_>, Vec<_>) = (0..batch).map(one).unzip();
-        let rows = (Numbers::of(&Tensor::cat(values, 0)), Numbers::of(&Tensor::cat(log_dets, 0)));
-        let whole = (Numbers::of(&whole.0), Numbers::of(&whole.1));
+        let rows = (Elements::of(&Tensor::cat(values, 0)), Elements::of(&Tensor::cat(log_dets, 0)));
+        let whole = (Elements::of(&whole.0), Elements::of(&whole.1));
         let scale = |example: usize| 1.0 + largest(rows.0.example(example));
         let values = whole.0.near(names[0], &rows.0, |example| bound * scale(example))?;
         let sum = |example: usize| scale(example) + largest(rows.1.example(example));

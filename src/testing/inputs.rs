@@ -1,6 +1,6 @@
 //! Inputs of the bijector under test.
 
-use super::numbers::normal;
+use super::elements::normal;
 
 /// Where a bijector is defined.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +20,7 @@ pub enum Inputs {
 
 /// Which inputs to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Draw {
+pub enum Region {
     /// Inputs such as data.
     Ordinary,
     /// Valid inputs at the extremes of the domain.
@@ -29,23 +29,23 @@ pub enum Draw {
 
 impl Inputs {
     /// `n` valid inputs.
-    pub(super) fn draw(self, draw: Draw, seed: u64, n: usize) -> Vec<f64> {
-        let extreme = match (draw, self) {
-            (Draw::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
-            (Draw::Ordinary, Self::Positive(_)) => {
+    pub(super) fn sample(self, region: Region, seed: u64, n: usize) -> Vec<f64> {
+        let extreme = match (region, self) {
+            (Region::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
+            (Region::Ordinary, Self::Positive(_)) => {
                 return normal(seed, n, 1.0).into_iter().map(f64::exp).collect();
             }
-            (Draw::Ordinary, Self::Symmetric) => {
+            (Region::Ordinary, Self::Symmetric) => {
                 return normal(seed, n, 1.0).into_iter().map(|x| 0.9 * x.sin()).collect();
             }
-            (Draw::Ordinary, Self::Closed | Self::Open) => {
+            (Region::Ordinary, Self::Closed | Self::Open) => {
                 return normal(seed, n, 1.0).into_iter().map(|x| 0.5 + 0.45 * x.sin()).collect();
             }
-            (Draw::Extreme, Self::Real(size)) => [size, -size, 0.0, 1e-6, -size / 3.0],
-            (Draw::Extreme, Self::Positive(size)) => [size, size.recip(), 1.0, 1e-6, size / 3.0],
-            (Draw::Extreme, Self::Symmetric) => [-0.9999, 0.9999, 0.0, 1e-6, 0.5],
-            (Draw::Extreme, Self::Closed) => [0.0, 1.0, 1e-6, 1.0 - 1e-6, 0.5],
-            (Draw::Extreme, Self::Open) => [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5],
+            (Region::Extreme, Self::Real(size)) => [size, -size, 0.0, 1e-6, -size / 3.0],
+            (Region::Extreme, Self::Positive(size)) => [size, size.recip(), 1.0, 1e-6, size / 3.0],
+            (Region::Extreme, Self::Symmetric) => [-0.9999, 0.9999, 0.0, 1e-6, 0.5],
+            (Region::Extreme, Self::Closed) => [0.0, 1.0, 1e-6, 1.0 - 1e-6, 0.5],
+            (Region::Extreme, Self::Open) => [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5],
         };
         // The shift by i/5 lets every element take every extreme value in some example.
         (0..n).map(|i| extreme[(i + i / 5 + seed as usize) % 5]).collect()

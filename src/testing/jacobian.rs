@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 
-use super::numbers::numbers;
+use super::elements::elements;
 
 /// `∂z/∂x` of one example: one differentiation for each element of `z`.
 ///
@@ -20,7 +20,7 @@ pub(super) fn jacobian<const D: usize>(
             let leaf = x.clone().detach().require_grad();
             let z = f(leaf.clone()).reshape([n]);
             let gradients = z.narrow(0, row, 1).sum().backward();
-            leaf.grad(&gradients).map_or_else(|| vec![0.0; n], |gradient| numbers(&gradient))
+            leaf.grad(&gradients).map_or_else(|| vec![0.0; n], |gradient| elements(&gradient))
         })
         .collect();
     DMatrix::from_row_slice(n, n, &rows)

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, elements, largest};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, largest, numbers};
+use super::inputs::Region;
 use super::parameters::parameters;
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
@@ -21,9 +21,11 @@ use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 ///
 /// # Errors
 /// The first value or name that differs.
-pub fn layers<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn layers<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     Check::Layers
-        .under([Setting::new(DType::F64, Draw::Ordinary, 2, 91)], |setting| visited(of, setting))
+        .under([Setting::new(DType::F64, Region::Ordinary, 2, 91)], |setting| visited(of, setting))
 }
 
 #[derive(Default)]
@@ -39,11 +41,11 @@ struct Seen {
 impl<const D: usize> LayerVisitor<D> for Seen {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
         let (z, log_det) = layer.forward(x.clone());
-        let part = numbers(&log_det);
+        let part = elements(&log_det);
         self.log_det.resize(part.len(), 0.0);
         self.log_det.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        let back = Numbers::of(&layer.inverse(z.clone()));
-        let x = Numbers::of(&x);
+        let back = Elements::of(&layer.inverse(z.clone()));
+        let x = Elements::of(&x);
         let allowed = tolerance(Kind::Walk, DType::F64) * (1.0 + largest(&x.values));
         let off = back.near(&format!("x -> z -> x of layer `{path}`"), &x, |_| allowed).err();
         self.round_trip = self.round_trip.take().or(off);
@@ -55,28 +57,32 @@ impl<const D: usize> LayerVisitor<D> for Seen {
             let root = path.to_string();
             let parts: Vec<&str> =
                 [root.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect();
-            self.parameters.push((parts.join("."), numbers(&value)));
+            self.parameters.push((parts.join("."), elements(&value)));
         });
         z
     }
 }
 
-fn visited<const D: usize, C: Condition>(
+fn visited<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let mut seen = Seen::default();
     let visited = bijector.visit_layers(x, &context, &mut Visit::new(&mut seen));
-    Numbers::of(&visited).near("z of visit_layers, against forward,", &Numbers::of(&z), |_| 0.0)?;
+    Elements::of(&visited).near(
+        "z of visit_layers, against forward,",
+        &Elements::of(&z),
+        |_| 0.0,
+    )?;
     seen.log_det.resize(batch, 0.0);
-    let log_det = Numbers::of(&log_det);
+    let log_det = Elements::of(&log_det);
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&log_det.values));
-    let sum = Numbers::list(seen.log_det).near(
+    let sum = Elements::list(seen.log_det).near(
         "sum of the layers' log_dets, against forward,",
         &log_det,
         |_| allowed,

@@ -20,7 +20,7 @@
 //! | [`records()`] | a saved bijector loads with the same outputs, bit for bit on the CPU |
 //! | [`moves()`] | clones, boxes and moves between devices keep parameters |
 //! | [`walk()`] | the memory-saving pass gives the gradients of autodiff |
-//! | [`start()`] | data-dependent initialisation does what it promises |
+//! | [`initialization()`] | data-dependent initialisation does what it promises |
 //! | [`repeats()`] | random layers repeat their random draws |
 //! | [`layers()`] | visiting the layers one at a time computes the forward pass |
 //!
@@ -45,18 +45,19 @@
 //! # Ok::<(), flowkit::testing::ConformanceError>(())
 //! ```
 
-pub mod numbers;
+pub mod elements;
 pub mod parameters;
 pub mod tolerance;
 
 mod check;
-mod condition;
 mod conformance;
+mod context;
 mod evaluation;
 mod failure;
 mod finite;
 mod gradients;
 mod independence;
+mod initialization;
 mod inputs;
 mod jacobian;
 mod layers;
@@ -68,19 +69,19 @@ mod records;
 mod repeats;
 mod round_trip;
 mod shapes;
-mod start;
 mod training;
 mod walk;
 
 pub use check::{Check, Outcome, Report};
-pub use condition::Condition;
 pub use conformance::Conformance;
+pub use context::SampleContext;
 pub use evaluation::evaluation;
 pub use failure::{ConformanceError, Failure, Fault, Setting};
 pub use finite::finite;
 pub use gradients::gradients;
 pub use independence::independence;
-pub use inputs::{Draw, Inputs};
+pub use initialization::initialization;
+pub use inputs::{Inputs, Region};
 pub use layers::layers;
 pub use log_det::log_det;
 pub use moves::moves;
@@ -89,6 +90,5 @@ pub use records::records;
 pub use repeats::repeats;
 pub use round_trip::round_trip;
 pub use shapes::shapes;
-pub use start::start;
 pub use training::training;
 pub use walk::walk;

@@ -4,10 +4,10 @@ use burn::module::Module;
 use burn::tensor::DType;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
+use super::inputs::Region;
 use super::parameters::parameters;
 use crate::bijector::boxed::BoxBijector;
 
@@ -16,12 +16,12 @@ use crate::bijector::boxed::BoxBijector;
 ///
 /// # Errors
 /// The first thing that changed.
-pub fn moves<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn moves<const D: usize, C: SampleContext>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Moves
-        .under([Setting::new(DType::F32, Draw::Ordinary, 1, 1)], |setting| moved(of, setting))
+        .under([Setting::new(DType::F32, Region::Ordinary, 1, 1)], |setting| moved(of, setting))
 }
 
-fn moved<const D: usize, C: Condition>(
+fn moved<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {

@@ -1,10 +1,10 @@
-//! The float parameters of any module as lists of numbers.
+//! The float parameters of any module as lists of elements.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Gradients, Tensor};
 
-use super::numbers::{numbers, tensor};
+use super::elements::{elements, tensor};
 
 /// One float parameter.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl ModuleVisitor for Reader {
             path: self.path.join("."),
             id: param.id,
             trained: value.is_require_grad(),
-            values: numbers(&value),
+            values: elements(&value),
         });
     }
 }
@@ -70,7 +70,7 @@ impl<F: FnMut(usize, Vec<f64>) -> Vec<f64>> ModuleMapper for Writer<F> {
         let index = self.index;
         self.index += 1;
         param.map(|old| {
-            let values = (self.change)(index, numbers(&old));
+            let values = (self.change)(index, elements(&old));
             tensor(values, old.dims(), self.dtype, &old.device())
                 .set_require_grad(old.is_require_grad())
         })
@@ -82,7 +82,7 @@ pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<Option<Vec
     struct Find<'a>(&'a Gradients, Vec<Option<Vec<f64>>>);
     impl ModuleVisitor for Find<'_> {
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-            self.1.push(param.val().grad(self.0).map(|gradient| numbers(&gradient)));
+            self.1.push(param.val().grad(self.0).map(|gradient| elements(&gradient)));
         }
     }
     let mut find = Find(gradients, Vec::new());
@@ -98,7 +98,7 @@ pub fn gradients_by_id<M: Module>(
     struct Find<'a>(&'a GradientsParams, Vec<Option<Vec<f64>>>);
     impl ModuleVisitor for Find<'_> {
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-            self.1.push(self.0.get::<R>(param.id).map(|gradient| numbers(&gradient)));
+            self.1.push(self.0.get::<R>(param.id).map(|gradient| elements(&gradient)));
         }
     }
     let mut find = Find(gradients, Vec::new());

@@ -4,12 +4,12 @@ use burn::module::Module;
 use burn::tensor::{DType, FloatDType};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, elements, largest, tensor};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
+use super::inputs::Region;
 use super::jacobian::{jacobian, row_sum_norm};
-use super::numbers::{Numbers, largest, numbers, tensor};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
@@ -21,24 +21,26 @@ use crate::bijector::Bijector;
 ///
 /// # Errors
 /// The first value that is less accurate in float32 than it could be.
-pub fn precision<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn precision<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     let settings =
-        [Draw::Ordinary, Draw::Extreme].map(|draw| Setting::new(DType::F32, draw, 3, 45));
+        [Region::Ordinary, Region::Extreme].map(|region| Setting::new(DType::F32, region, 3, 45));
     Check::Precision.under(settings, |setting| both(of, setting))
 }
 
-fn both<const D: usize, C: Condition>(
+fn both<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let precise = of.widen(&bijector);
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
     let device = of.device_for(DType::F64);
-    let wide = tensor(numbers(&x), x.dims(), DType::F64, &device);
-    let condition = of.condition(seed + 2, batch, DType::F64);
+    let wide = tensor(elements(&x), x.dims(), DType::F64, &device);
+    let condition = of.sample_context(seed + 2, batch, DType::F64);
     // The float32 elements of the condition, in float64.
     let wide_condition = condition.with(&mut &context.values()[..]);
 
@@ -48,11 +50,11 @@ fn both<const D: usize, C: Condition>(
     let found = (expected_log_det.clone().sum() + leaf.clone().mul_scalar(0.0).sum()).backward();
     let slope = leaf
         .grad(&found)
-        .map_or_else(|| vec![0.0; numbers(&wide).len()], |gradient| numbers(&gradient));
+        .map_or_else(|| vec![0.0; elements(&wide).len()], |gradient| elements(&gradient));
     let slope = tensor(slope, wide.dims(), DType::F64, &device);
 
-    let (x, slope) = (Numbers::of(&wide), Numbers::of(&slope));
-    let (expected, expected_log_det) = (Numbers::of(&expected), Numbers::of(&expected_log_det));
+    let (x, slope) = (Elements::of(&wide), Elements::of(&slope));
+    let (expected, expected_log_det) = (Elements::of(&expected), Elements::of(&expected_log_det));
     let bound = tolerance(Kind::Precision, dtype) * roughness(&of.device_for(dtype));
     let reach = |example: usize| 1.0 + largest(x.example(example));
     let norms: Vec<f64> = (0..batch)
@@ -67,7 +69,7 @@ fn both<const D: usize, C: Condition>(
     let value = |example: usize| {
         bound * (1.0 + largest(expected.example(example)) + norms[example] * reach(example))
     };
-    let values = Numbers::of(&z.cast(FloatDType::F64)).near(
+    let values = Elements::of(&z.cast(FloatDType::F64)).near(
         "z in float32, against float64,",
         &expected,
         value,
@@ -76,7 +78,7 @@ fn both<const D: usize, C: Condition>(
         let slope: f64 = slope.example(example).iter().map(|value| value.abs()).sum();
         1.0 + largest(expected_log_det.example(example)) + slope * reach(example)
     };
-    let log_dets = Numbers::of(&log_det.cast(FloatDType::F64)).near(
+    let log_dets = Elements::of(&log_det.cast(FloatDType::F64)).near(
         "log_det in float32, against float64,",
         &expected_log_det,
         |example| bound * log_det_size(example),

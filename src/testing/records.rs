@@ -3,11 +3,11 @@
 use burn::tensor::DType;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, largest};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, largest};
+use super::inputs::Region;
 use super::tolerance::repetition;
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
@@ -23,32 +23,35 @@ use crate::train::Checkpoint;
 ///
 /// # Errors
 /// The first element that differs, or the error of the checkpoint.
-pub fn records<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    let settings = [DType::F32, DType::F64].map(|dtype| Setting::new(dtype, Draw::Ordinary, 4, 11));
+pub fn records<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
+    let settings =
+        [DType::F32, DType::F64].map(|dtype| Setting::new(dtype, Region::Ordinary, 4, 11));
     Check::Records.under(settings, |setting| saved(of, setting))
 }
 
-fn saved<const D: usize, C: Condition>(
+fn saved<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
     let folder = tempfile::tempdir().map_err(|error| Fault::Record(error.to_string()))?;
     let path = folder.path().join("bijector.safetensors");
     of.checkpoint(seed, x.clone(), &context)?.save(&path)?;
     let (saved, _) = of.build(seed, dtype).initialize(x.clone(), &context);
     let (other, _) =
-        of.build(seed + 3, dtype).initialize(of.draw(draw, seed + 4, batch, dtype), &context);
+        of.build(seed + 3, dtype).initialize(of.sample(region, seed + 4, batch, dtype), &context);
     let loaded = Checkpoint::load(&path)?.apply("bare", other)?;
     let outputs = |bijector: &BoxBijector<D, C>| {
         let (z, log_det) = bijector.forward(x.clone(), &context);
         let back = bijector.inverse(z.clone(), &context);
         [
-            ("z", Numbers::of(&z)),
-            ("log_det", Numbers::of(&log_det)),
-            ("x of inverse", Numbers::of(&back)),
+            ("z", Elements::of(&z)),
+            ("log_det", Elements::of(&log_det)),
+            ("x of inverse", Elements::of(&back)),
         ]
     };
     for ((what, expected), (_, found)) in outputs(&saved).into_iter().zip(outputs(&loaded)) {

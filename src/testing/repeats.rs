@@ -1,14 +1,14 @@
-//! Random layers repeat their draws for the same seed, and draw nothing in evaluation.
+//! Random layers sample the same values for the same seed, and sample nothing in evaluation.
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, device_rng, distance, dot, elements, largest, normal, tensor};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, device_rng, distance, dot, largest, normal, numbers, tensor};
+use super::inputs::Region;
 use super::parameters::{change, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
@@ -20,27 +20,29 @@ use crate::bijector::replay::{Cotangent, Replay};
 const STEP: f64 = 1e-4;
 const ALLOWED: f64 = 1e-5;
 
-/// In evaluation nothing is drawn. In training, two memory-saving passes with one seed are equal,
+/// In evaluation nothing is sampled. In training, two memory-saving passes with one seed are equal,
 /// bit for bit. Where another seed gives another result (dropout), the backward pass uses the
 /// dropout masks of the forward pass: its gradients agree with finite differences.
 ///
 /// # Errors
 /// The first value that does not repeat.
-pub fn repeats<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn repeats<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     Check::Repeats
-        .under([Setting::new(DType::F64, Draw::Ordinary, 3, 61)], |setting| again(of, setting))
+        .under([Setting::new(DType::F64, Region::Ordinary, 3, 61)], |setting| again(of, setting))
 }
 
 struct Walked {
-    z: Numbers,
-    x: Numbers,
-    grad_x: Numbers,
+    z: Elements,
+    x: Elements,
+    grad_x: Elements,
     parameters: Vec<Option<Vec<f64>>>,
     loss: f64,
 }
 
 /// Forward and backward pass with the loss `⟨a, z⟩ + Σ log_det`.
-fn walked<const D: usize, C: Condition>(
+fn walked<const D: usize, C: SampleContext>(
     bijector: &BoxBijector<D, C>,
     x: &Tensor<D>,
     context: &C,
@@ -50,32 +52,32 @@ fn walked<const D: usize, C: Condition>(
     let mut walk = Replay::new(seed);
     let (z, log_det) = bijector.replay_forward(x.clone().inner(), context, &mut walk);
     let grad_z = tensor(a.to_vec(), z.dims(), DType::F64, &z.device());
-    let loss = dot(a, &numbers(&z)) + numbers(&log_det).iter().sum::<f64>();
+    let loss = dot(a, &elements(&z)) + elements(&log_det).iter().sum::<f64>();
     let back = Cotangent { z: z.clone(), grad_z, grad_log_det: log_det.ones_like() };
     let back = bijector.replay_back(back, context, &mut walk);
     let parameters = gradients_by_id(bijector, &walk.parameters);
     Walked {
-        z: Numbers::of(&z),
-        x: Numbers::of(&back.z),
-        grad_x: Numbers::of(&back.grad_z),
+        z: Elements::of(&z),
+        x: Elements::of(&back.z),
+        grad_x: Elements::of(&back.grad_z),
         parameters,
         loss,
     }
 }
 
-fn again<const D: usize, C: Condition>(
+fn again<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector = of.build_training(seed, dtype);
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
     let evaluated =
-        || Numbers::of(&bijector.valid().forward(x.clone().inner(), &context.plain()).0);
+        || Elements::of(&bijector.valid().forward(x.clone().inner(), &context.plain()).0);
     evaluated().near("z of valid(), a second time,", &evaluated(), |_| 0.0)?;
 
-    let a = normal(seed + 3, numbers(&x).len(), 1.0);
+    let a = normal(seed + 3, elements(&x).len(), 1.0);
     let _guard = device_rng();
     let first = walked(&bijector, &x, &context, &a, seed + 4);
     let second = walked(&bijector, &x, &context, &a, seed + 4);
@@ -91,9 +93,9 @@ fn again<const D: usize, C: Condition>(
             what: "gradients of parameters",
         });
     }
-    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&numbers(&x)));
+    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&elements(&x)));
     let used =
-        first.x.near("x of replay_back, against the input,", &Numbers::of(&x), |_| allowed)?;
+        first.x.near("x of replay_back, against the input,", &Elements::of(&x), |_| allowed)?;
     let other = walked(&bijector, &x, &context, &a, seed + 5);
     if distance(&first.z.values, &other.z.values) == 0.0 {
         return Ok(used);
@@ -113,8 +115,8 @@ fn again<const D: usize, C: Condition>(
         });
         let what = format!("slope of the loss along {}, against differences,", parameter.path);
         let gradient = first.parameters[block].clone().unwrap_or_else(|| vec![0.0; n]);
-        let slope = Numbers::list(vec![dot(&gradient, &direction)]);
-        let difference = Numbers::list(vec![(plus - minus) / (2.0 * STEP)]);
+        let slope = Elements::list(vec![dot(&gradient, &direction)]);
+        let difference = Elements::list(vec![(plus - minus) / (2.0 * STEP)]);
         slope.near(&what, &difference, |_| ALLOWED * (1.0 + largest(&difference.values)))?;
     }
     Ok(used)

@@ -5,12 +5,12 @@ use burn::tensor::DType;
 use nalgebra::DMatrix;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, largest};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
+use super::inputs::Region;
 use super::jacobian::{jacobian, row_sum_norm};
-use super::numbers::{Numbers, largest};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
@@ -23,39 +23,41 @@ use crate::bijector::Bijector;
 ///
 /// # Errors
 /// The first value that differs.
-pub fn round_trip<const D: usize, C: Condition>(
+pub fn round_trip<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
 ) -> Result<Outcome, Failure> {
     let settings = [DType::F32, DType::F64].into_iter().flat_map(|dtype| {
-        [Draw::Ordinary, Draw::Extreme]
+        [Region::Ordinary, Region::Extreme]
             .into_iter()
-            .flat_map(move |draw| [1, 3].map(|batch| Setting::new(dtype, draw, batch, 5)))
+            .flat_map(move |region| [1, 3].map(|batch| Setting::new(dtype, region, batch, 5)))
     });
     Check::RoundTrip.under(settings, |setting| there_and_back(of, setting))
 }
 
-fn there_and_back<const D: usize, C: Condition>(
+fn there_and_back<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let trained = of.build(seed, dtype);
     let precise = of.widen(&trained);
     let bijector = trained.valid();
-    let x = of.draw(draw, seed + 1, batch, dtype).inner();
-    let context = of.condition(seed + 2, batch, dtype).plain();
+    let x = of.sample(region, seed + 1, batch, dtype).inner();
+    let context = of.sample_context(seed + 2, batch, dtype).plain();
     let z = bijector.forward(x.clone(), &context).0;
     let back = bijector.inverse(z.clone(), &context);
     let again = bijector.forward(back.clone(), &context).0;
     let (x, z, back, again) =
-        (Numbers::of(&x), Numbers::of(&z), Numbers::of(&back), Numbers::of(&again));
+        (Elements::of(&x), Elements::of(&z), Elements::of(&back), Elements::of(&again));
     // Checked before the Jacobian, which is singular where this fails.
     z.finite("z")?;
     back.finite("x -> z -> x")?;
 
     let bound = tolerance(Kind::RoundTrip, dtype) * roughness(&of.device_for(dtype));
-    let (points, conditions) =
-        (of.draw(draw, seed + 1, batch, DType::F64), of.condition(seed + 2, batch, DType::F64));
+    let (points, conditions) = (
+        of.sample(region, seed + 1, batch, DType::F64),
+        of.sample_context(seed + 2, batch, DType::F64),
+    );
     let (mut allowed_x, mut allowed_z) = (Vec::new(), Vec::new());
     for example in 0..batch {
         let (point, condition) =

@@ -4,10 +4,10 @@
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
+use super::inputs::Region;
 use super::panic::catch;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::{Bijector, ShapeMap};
@@ -21,8 +21,10 @@ use crate::bijector::{Bijector, ShapeMap};
 ///
 /// # Errors
 /// The first shape that is not as announced.
-pub fn shapes<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    let settings = [1, 3].map(|batch| Setting::new(DType::F32, Draw::Ordinary, batch, 1));
+pub fn shapes<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
+    let settings = [1, 3].map(|batch| Setting::new(DType::F32, Region::Ordinary, batch, 1));
     Check::Shapes.under(settings, |setting| {
         announced(of, setting)?;
         for axis in 1..D {
@@ -48,14 +50,14 @@ fn same<const D: usize>(what: &str, found: [usize; D], expected: [usize; D]) -> 
     Err(Fault::Shape { what: what.to_owned(), found: found.to_vec(), expected: expected.to_vec() })
 }
 
-fn announced<const D: usize, C: Condition>(
+fn announced<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<(), Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
     let output = bijector
         .output_shape(x.dims())
         .map_err(|error| Fault::Refused { what: "output_shape", error })?;
@@ -86,15 +88,15 @@ fn kept(what: &str, found: DType, expected: DType) -> Result<(), Fault> {
 }
 
 /// Forward and inverse at a shape that the bijector is not made for.
-fn other<const D: usize, C: Condition>(
+fn other<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
     shape: [usize; D],
 ) -> Result<(), Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector: BoxBijector<D, C> = of.build(seed, dtype);
-    let context = of.condition(seed + 2, batch, dtype);
-    let x = of.draw_shape(draw, seed + 1, shape, dtype);
+    let context = of.sample_context(seed + 2, batch, dtype);
+    let x = of.sample_shape(region, seed + 1, shape, dtype);
     let (output, input) =
         (bijector.output_shape_given(shape, &context), bijector.input_shape(shape));
     let forward = || {

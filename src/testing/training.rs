@@ -3,12 +3,12 @@
 use burn::tensor::DType;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::largest;
 use super::failure::{Failure, Fault, Setting};
 use super::gradients::Point;
-use super::inputs::Draw;
-use super::numbers::largest;
+use super::inputs::Region;
 use super::parameters::parameters;
 
 /// Every parameter requires and receives a gradient that is finite and not zero everywhere, except
@@ -16,8 +16,10 @@ use super::parameters::parameters;
 ///
 /// # Errors
 /// The first parameter for which this does not hold.
-pub fn training<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Training.under([Setting::new(DType::F64, Draw::Ordinary, 2, 31)], |setting| {
+pub fn training<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
+    Check::Training.under([Setting::new(DType::F64, Region::Ordinary, 2, 31)], |setting| {
         let point = Point::new(of, setting);
         let found = point.gradients(&point.coefficients(setting.seed + 3)).split_off(2);
         for (parameter, gradient) in parameters(&point.bijector).into_iter().zip(found) {

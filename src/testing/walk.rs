@@ -3,11 +3,11 @@
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, device_rng, largest, normal, tensor};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, device_rng, largest, normal, tensor};
+use super::inputs::Region;
 use super::parameters::{gradients, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
@@ -20,20 +20,20 @@ use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 ///
 /// # Errors
 /// The first value that differs.
-pub fn walk<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Walk.under([Setting::new(DType::F64, Draw::Ordinary, 2, 51)], |setting| {
+pub fn walk<const D: usize, C: SampleContext>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    Check::Walk.under([Setting::new(DType::F64, Region::Ordinary, 2, 51)], |setting| {
         there_and_back(of, setting)
     })
 }
 
-fn there_and_back<const D: usize, C: Condition>(
+fn there_and_back<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let (bijector, device) = (of.build(seed, dtype), of.device_for(dtype));
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
 
     let (leaf, condition) = (x.clone().require_grad(), context.leaf(&device));
     let (z, log_det) = bijector.forward(leaf.clone(), &condition);
@@ -48,13 +48,13 @@ fn there_and_back<const D: usize, C: Condition>(
     // The passes seed the device.
     let _guard = device_rng();
     let expected = Expected {
-        z: Numbers::of(&z),
-        log_det: Numbers::of(&log_det),
-        x: Numbers::of(&x),
+        z: Elements::of(&z),
+        log_det: Elements::of(&log_det),
+        x: Elements::of(&x),
         // The output of the identity need not depend on the leaf.
         grad_x: leaf
             .grad(&found)
-            .map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient)),
+            .map_or_else(|| Elements::of(&x.zeros_like()), |gradient| Elements::of(&gradient)),
         parameters: gradients(&bijector, &found),
         condition: condition.gradient(&found),
     };
@@ -70,8 +70,9 @@ fn there_and_back<const D: usize, C: Condition>(
     for (mut walk, kind, name) in walks {
         let (walked, walked_log_det) =
             bijector.replay_forward(x.clone().inner(), &context, &mut walk);
-        Numbers::of(&walked).near("z of replay_forward, against forward,", &expected.z, |_| 0.0)?;
-        Numbers::of(&walked_log_det).near(
+        Elements::of(&walked)
+            .near("z of replay_forward, against forward,", &expected.z, |_| 0.0)?;
+        Elements::of(&walked_log_det).near(
             "log_det of replay_forward, against forward,",
             &expected.log_det,
             |_| 0.0,
@@ -86,17 +87,17 @@ fn there_and_back<const D: usize, C: Condition>(
 
 /// The results of plain autodiff.
 struct Expected {
-    z: Numbers,
-    log_det: Numbers,
-    x: Numbers,
-    grad_x: Numbers,
+    z: Elements,
+    log_det: Elements,
+    x: Elements,
+    grad_x: Elements,
     parameters: Vec<Option<Vec<f64>>>,
     condition: Option<Vec<f64>>,
 }
 
 impl Expected {
     /// The share of the tolerance that the pass used.
-    fn compare<const D: usize, C: Condition>(
+    fn compare<const D: usize, C: SampleContext>(
         &self,
         bijector: &BoxBijector<D, C>,
         back: Cotangent<D>,
@@ -104,15 +105,15 @@ impl Expected {
         tolerance: f64,
         name: &str,
     ) -> Result<f64, Fault> {
-        let near = |what: &str, found: &Numbers, expected: &Numbers| {
+        let near = |what: &str, found: &Elements, expected: &Elements| {
             let allowed = tolerance * (1.0 + largest(&expected.values));
             found.near(what, expected, |_| allowed)
         };
         let mut used =
-            near(&format!("{name}, against the input,"), &Numbers::of(&back.z), &self.x)?;
+            near(&format!("{name}, against the input,"), &Elements::of(&back.z), &self.x)?;
         used = used.max(near(
             "gradient of the input by replay_back",
-            &Numbers::of(&back.grad_z),
+            &Elements::of(&back.grad_z),
             &self.grad_x,
         )?);
         let walked = gradients_by_id(bijector, &walk.parameters);
@@ -127,7 +128,8 @@ impl Expected {
             match (expected, found) {
                 (Some(expected), Some(found)) => {
                     let what = format!("gradient of {path} by replay_back");
-                    used = used.max(near(&what, &Numbers::list(found), &Numbers::list(expected))?);
+                    used =
+                        used.max(near(&what, &Elements::list(found), &Elements::list(expected))?);
                 }
                 (None, None) => {}
                 (Some(_), None) => {

@@ -5,7 +5,7 @@ use burn::tensor::DType;
 use super::non_finite_place::NonFinitePlace;
 use crate::bijector::replay::GradientMemory;
 use crate::error::{ConfigError, FlowError};
-use crate::tensor::finite::NonFiniteCondition;
+use crate::tensor::finite::NonFiniteContext;
 
 /// A training that cannot begin or continue.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -23,11 +23,11 @@ pub enum TrainError {
     },
     /// The condition of a batch contains NaN or an infinity.
     #[error("update {step}: {condition}")]
-    NonFiniteCondition {
+    NonFiniteContext {
         /// Number of the update, from 1.
         step: u64,
         /// The part of the condition, and the row.
-        condition: NonFiniteCondition,
+        condition: NonFiniteContext,
     },
     /// A gradient contains NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
@@ -185,7 +185,7 @@ impl TrainError {
         matches!(
             self,
             Self::NonFiniteLoss { .. }
-                | Self::NonFiniteCondition { .. }
+                | Self::NonFiniteContext { .. }
                 | Self::NonFiniteGradient { .. }
                 | Self::NonFiniteUpdate { .. }
         )

@@ -20,7 +20,7 @@ use crate::flow::likelihood::Provenance;
 use crate::flow::surjection::Surjection;
 use crate::flow::{Admitted, Density, Flow, expected};
 use crate::prior::Prior;
-use crate::tensor::finite::{NonFiniteCondition, all_finite};
+use crate::tensor::finite::{NonFiniteContext, all_finite};
 use crate::tensor::per_example::weighted_mean;
 
 /// The loss that [`Trainer::update_on`](super::Trainer::update_on) minimises.
@@ -58,7 +58,7 @@ pub trait Objective<M> {
 
     /// The place in the condition of the batch that is not finite. It is called before the loss.
     /// `None` if there is no condition, or if it is finite.
-    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+    fn non_finite_context(&self) -> Option<NonFiniteContext> {
         None
     }
 
@@ -152,7 +152,7 @@ where
         }
     }
 
-    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+    fn non_finite_context(&self) -> Option<NonFiniteContext> {
         self.context.non_finite()
     }
 
@@ -186,9 +186,9 @@ where
     }
 
     fn gradient_fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
-        let Admitted { batch, numbers, .. } = model.fit(&self.x, &self.context).ok()?;
+        let Admitted { batch, placement, .. } = model.fit(&self.x, &self.context).ok()?;
         let noise = model.given(&self.context).noise(&self.x);
-        let device = model.devices().into_iter().next().unwrap_or(numbers.device).autodiff();
+        let device = model.devices().into_iter().next().unwrap_or(placement.device).autodiff();
         let mut search = GradientSearch::new(model, device.clone())?;
         let (noise, context) =
             (noise.constant(&device), self.context.for_batch(batch).constant(&device));

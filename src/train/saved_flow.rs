@@ -87,6 +87,6 @@ impl<M: Module> Uninit<M> {
         checkpoint: &Checkpoint,
         section: &str,
     ) -> Result<M, CheckpointError> {
-        self.start(|model| checkpoint.apply(section, model))
+        self.initialize_with(|model| checkpoint.apply(section, model))
     }
 }

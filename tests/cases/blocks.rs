@@ -333,10 +333,8 @@ fn glow_actnorm_init(findings: &mut Findings, case: &Value) {
 fn conv_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
     let start = ConvInit::DataDependent { scale: 0.1 };
-    let conv = DataInitConvConfig::new(2, 3)
-        .with_start(start)
-        .build(&findings.precision.device())
-        .unwrap();
+    let conv =
+        DataInitConvConfig::new(2, 3).with_init(start).build(&findings.precision.device()).unwrap();
     let w0 = numbers(&case["w0"]);
     let conv = set(conv, findings.precision, |path| {
         if path == "conv.weight" { w0.clone() } else { vec![0.5; 3] }

@@ -17,7 +17,7 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::model::glow::{
     GlowClassifierConfig, GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset,
 };
-use flowkit::model::{Between, MafConfig, RealNvpConfig};
+use flowkit::model::{LinearKind, MafConfig, RealNvpConfig};
 use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
@@ -136,14 +136,14 @@ fn laws() -> [AnyLawConfig; 3] {
 pub fn models() -> Vec<Case> {
     let mut cases = Vec::new();
     for (law, between) in
-        laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix])
+        laws().into_iter().zip([LinearKind::None, LinearKind::Norm, LinearKind::NormAndMatrix])
     {
         let config = RealNvpConfig::new(2).with_hidden(vec![8, 8]);
-        let config = config.with_law(law.clone()).with_between(between);
+        let config = config.with_law(law.clone()).with_linear(between);
         cases.push(layer("RealNvpConfig", config.clone(), [1, 3]));
         cases.push(given("RealNvpConfig", config));
         let config = MafConfig::new(2).with_hidden(vec![8, 8]);
-        let config = config.with_law(law).with_between(between);
+        let config = config.with_law(law).with_linear(between);
         cases.push(layer("MafConfig", config.clone(), [1, 3]));
         cases.push(given("MafConfig", config));
     }
@@ -211,7 +211,7 @@ pub fn networks() -> Vec<Case> {
             DataInitConvConfig
         ),
         case!(
-            DataInitConvConfig::new(2, 3).with_start(ConvInit::Normal { deviation: 0.1 }),
+            DataInitConvConfig::new(2, 3).with_init(ConvInit::Normal { deviation: 0.1 }),
             DataInitConvConfig
         ),
         case!(

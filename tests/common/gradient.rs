@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use flowkit::bijector::replay::Replay;
-use flowkit::testing::numbers::numbers;
+use flowkit::testing::elements::elements;
 use flowkit::train::Objective;
 
 /// Where the models of these tests live.
@@ -27,7 +27,7 @@ pub fn gradient<M: Module>(
         Some(mut walk) => (objective.walk(model, &mut walk).unwrap(), walk.parameters),
     };
     let all = flowkit::testing::parameters::gradients_by_id(model, &gradients);
-    (numbers(&loss)[0], all.into_iter().flatten().flatten().collect())
+    (elements(&loss)[0], all.into_iter().flatten().flatten().collect())
 }
 
 /// Distance over length.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flowkit::data::mnist::{Form, LabelSet, read_dir, read_files, read_labelled, read_set};
+use flowkit::data::mnist::{ImageShape, LabelSet, read_dir, read_files, read_labelled, read_set};
 use flowkit::data::{DataError, Images, LayoutError, Remark, Split, read};
 
 use super::mnist::{image_bytes, label_bytes, packed};
@@ -37,7 +37,7 @@ fn other_spellings_are_found() {
     let digits: [&[u8]; 2] = [&[7, 0, 9], &[1]];
     let plain = folder();
     put(plain.path(), ["train", "t10k"], ["", "-", ""], digits);
-    let expected = read_dir(&plain, Form::Original).unwrap();
+    let expected = read_dir(&plain, ImageShape::Original).unwrap();
     for (parts, name) in [
         (["train", "t10k"], ["", ".", ""]),
         (["train", "t10k"], ["", ".", ".gz"]),
@@ -48,14 +48,14 @@ fn other_spellings_are_found() {
     ] {
         let dir = folder();
         put(dir.path(), parts, name, digits);
-        assert_eq!(read_dir(&dir, Form::Original).unwrap(), expected, "{parts:?}, {name:?}");
-        assert_eq!(read(&dir).unwrap(), read_dir(&dir, Form::PaddedRgb).unwrap());
+        assert_eq!(read_dir(&dir, ImageShape::Original).unwrap(), expected, "{parts:?}, {name:?}");
+        assert_eq!(read(&dir).unwrap(), read_dir(&dir, ImageShape::PaddedRgb).unwrap());
     }
     // Of several spellings one is read, and the others are told.
     put(plain.path(), ["train", "t10k"], ["", ".", ".gz"], [&[1], &[2]]);
     file(plain.path(), "train-images-idx3-ubyte (1).gz", b"");
     file(plain.path(), "._train-images-idx3-ubyte", b"");
-    let split = read_dir(&plain, Form::Original).unwrap();
+    let split = read_dir(&plain, ImageShape::Original).unwrap();
     assert_eq!((&split.train, &split.test), (&expected.train, &expected.test));
     let names: Vec<_> = split
         .report
@@ -123,10 +123,10 @@ fn underscores_and_dots_are_as_good_as_dashes() {
             file(dir.path(), images, &packed(&image_bytes(bytes.len() as u32)));
             file(dir.path(), labels, &packed(&label_bytes(bytes)));
         }
-        let split =
-            read_dir(&dir, Form::Original).unwrap_or_else(|error| panic!("{set}{form}: {error}"));
+        let split = read_dir(&dir, ImageShape::Original)
+            .unwrap_or_else(|error| panic!("{set}{form}: {error}"));
         assert_eq!(classes(&split.train), classes_of_train, "{set}{form}");
-        assert_eq!(read_set(&dir, asked, Form::Original).unwrap(), split, "{set}{form}");
+        assert_eq!(read_set(&dir, asked, ImageShape::Original).unwrap(), split, "{set}{form}");
         assert_eq!(split.report.of(Remark::NotInSet).count(), 0);
     }
     // MNIST's own spelling is read before others, and none is lost from the report.
@@ -135,7 +135,7 @@ fn underscores_and_dots_are_as_good_as_dashes() {
     for name in ["train_images_idx3_ubyte", "train.images-idx3-ubyte", "train-images-idx3_ubyte"] {
         file(dir.path(), name, &image_bytes(4));
     }
-    let split = read_dir(&dir, Form::Original).unwrap();
+    let split = read_dir(&dir, ImageShape::Original).unwrap();
     assert_eq!(
         (classes(&split.train), split.report.of(Remark::NotInSet).count()),
         (vec!["5".to_owned()], 3)
@@ -153,10 +153,10 @@ fn emnists_labels_are_its_classes() {
     ] {
         let dir = folder();
         put(dir.path(), ["train", "test"], [&format!("{set}-"), "-", ".gz"], [train, &train[..1]]);
-        let split = read_dir(&dir, Form::Padded).unwrap();
+        let split = read_dir(&dir, ImageShape::Padded).unwrap();
         assert_eq!(classes(&split.train), expected, "{set}");
         assert_eq!(split.train.labels().unwrap().names(), split.test.labels().unwrap().names());
-        assert_eq!(read_set(&dir, set, Form::Padded).unwrap(), split);
+        assert_eq!(read_set(&dir, set, ImageShape::Padded).unwrap(), split);
     }
     let counts = [LabelSet::Digits, LabelSet::Letters, LabelSet::Merged, LabelSet::ByClass];
     assert_eq!(counts.map(|set| set.names().len()), [10, 26, 47, 62]);
@@ -170,11 +170,14 @@ fn one_set_of_several_is_asked_for() {
     put(dir.path(), ["train", "test"], ["emnist-byclass-", "-", ".gz"], [&[61], &[40]]);
     put(dir.path(), ["train", "t10k"], ["", "-", ""], [&[3], &[4]]);
     assert_eq!(
-        classes(&read_set(&dir, "emnist-letters", Form::Original).unwrap().train),
+        classes(&read_set(&dir, "emnist-letters", ImageShape::Original).unwrap().train),
         ["e", "f"]
     );
-    assert_eq!(classes(&read_set(&dir, "EMNIST-ByClass", Form::Original).unwrap().test), ["e"]);
-    let mnist = read_set(&dir, "", Form::Original).unwrap();
+    assert_eq!(
+        classes(&read_set(&dir, "EMNIST-ByClass", ImageShape::Original).unwrap().test),
+        ["e"]
+    );
+    let mnist = read_set(&dir, "", ImageShape::Original).unwrap();
     assert_eq!(
         (classes(&mnist.train), mnist.report.of(Remark::NotInSet).count()),
         (vec!["3".to_owned()], 8)
@@ -191,11 +194,11 @@ fn one_set_of_several_is_asked_for() {
         )
     };
     assert_messages(vec![
-        several(read_dir(&dir, Form::Original)),
+        several(read_dir(&dir, ImageShape::Original)),
         several(read(&dir)),
         case!(
             "none of that name",
-            read_set(&dir, "emnist-balanced", Form::Original),
+            read_set(&dir, "emnist-balanced", ImageShape::Original),
             DataError::MissingFile { .. },
             "emnist-balanced-train-images-idx3-ubyte or emnist-balanced-train-images-idx3-ubyte.gz"
         ),
@@ -207,10 +210,10 @@ fn labels_without_a_class_are_named() {
     let dir = folder();
     let images = file(dir.path(), "images", &image_bytes(3));
     let labels = |name: &str, labels: &[u8]| file(dir.path(), name, &label_bytes(labels));
-    let read = |path| read_files(&images, path, Form::Original);
+    let read = |path| read_files(&images, path, ImageShape::Original);
     let [low, high] =
         ["emnist-letters-train-labels-idx1-ubyte", "emnist-letters-test-labels-idx1-ubyte"];
-    let of = |path, set| read_labelled(&images, path, Form::Original, set);
+    let of = |path, set| read_labelled(&images, path, ImageShape::Original, set);
     let any = labels("any", &[48, 10, 26]);
     assert_messages(vec![
         case!(
@@ -259,7 +262,9 @@ fn labels_without_a_class_are_named() {
 fn emnists_images_are_turned_on_request() {
     let dir = folder();
     put(dir.path(), ["train", "test"], ["emnist-letters-", "-", ".gz"], [&[1, 2], &[1]]);
-    for (form, side) in [(Form::Original, 28), (Form::Padded, 32), (Form::PaddedRgb, 32)] {
+    for (form, side) in
+        [(ImageShape::Original, 28), (ImageShape::Padded, 32), (ImageShape::PaddedRgb, 32)]
+    {
         let train = read_dir(&dir, form).unwrap().train;
         let turned = train.clone().transposed();
         assert_eq!((turned.shape(), turned.labels()), (train.shape(), train.labels()));
@@ -278,7 +283,7 @@ fn gzip_files_may_be_padded_and_in_parts() {
     let labels = file(dir.path(), "labels", &label_bytes(&[7, 0, 9]));
     let whole = image_bytes(3);
     let read = |name: &str, bytes: &[u8]| {
-        read_files(file(dir.path(), name, bytes), &labels, Form::Original)
+        read_files(file(dir.path(), name, bytes), &labels, ImageShape::Original)
     };
     let expected = read("whole", &whole).unwrap();
     let zeros = vec![0; 20_000];

@@ -164,7 +164,7 @@ fn a_file_is_no_folder() {
         ),
         case!(
             "MNIST",
-            mnist::read_dir(&path, mnist::Form::Padded),
+            mnist::read_dir(&path, mnist::ImageShape::Padded),
             DataError::Layout(LayoutError::NotAFolder { .. }),
             expected
         ),

@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::{Compression, write::GzEncoder};
 use flowkit::data::{
     DataError,
-    mnist::{Form, read_dir, read_files},
+    mnist::{ImageShape, read_dir, read_files},
     read,
 };
 use tempfile::TempDir;
@@ -51,8 +51,8 @@ fn whole(pack: impl Fn(&[u8]) -> Vec<u8>, ending: &str) -> TempDir {
 #[test]
 fn packed_or_not_the_folder_is_the_same() {
     let (plain, gzip) = (whole(<[u8]>::to_vec, ""), whole(packed, ".gz"));
-    let split = read_dir(&gzip, Form::Original).unwrap();
-    assert_eq!(read_dir(&plain, Form::Original).unwrap(), split);
+    let split = read_dir(&gzip, ImageShape::Original).unwrap();
+    assert_eq!(read_dir(&plain, ImageShape::Original).unwrap(), split);
     assert_eq!((split.train.len(), split.test.len(), split.train.shape()), (3, 2, [1, 28, 28]));
     let expected: Vec<u8> = (0..784).map(|j| (200 + j) as u8).collect();
     assert_eq!(split.train.image(2), expected);
@@ -61,20 +61,20 @@ fn packed_or_not_the_folder_is_the_same() {
 
     // the names do not decide
     let misnamed = whole(packed, "");
-    assert_eq!(read_dir(&misnamed, Form::Original).unwrap(), split);
+    assert_eq!(read_dir(&misnamed, ImageShape::Original).unwrap(), split);
     // several gzip members are one stream
     let (first, second) = (packed(&image_bytes(3)[..500]), packed(&image_bytes(3)[500..]));
     let images = file(gzip.path(), "members.gz", &[first, second].concat());
     let labels = gzip.path().join(format!("{LABELS}.gz"));
-    assert_eq!(read_files(images, labels, Form::Original).unwrap(), split.train);
+    assert_eq!(read_files(images, labels, ImageShape::Original).unwrap(), split.train);
 }
 
 #[test]
 fn the_form_is_asked_for_and_any_folder_gives_rgb() {
     let dir = whole(packed, ".gz");
-    let original = read_dir(&dir, Form::Original).unwrap().test;
-    let gray = read_dir(&dir, Form::Padded).unwrap().test;
-    let rgb = read_dir(&dir, Form::PaddedRgb).unwrap();
+    let original = read_dir(&dir, ImageShape::Original).unwrap().test;
+    let gray = read_dir(&dir, ImageShape::Padded).unwrap().test;
+    let rgb = read_dir(&dir, ImageShape::PaddedRgb).unwrap();
     assert_eq!((gray.shape(), rgb.test.shape()), ([1, 32, 32], [3, 32, 32]));
     assert_eq!(rgb.test.image(1), gray.image(1).repeat(3));
     assert_eq!(gray.image(1)[5 * 32 + 2..5 * 32 + 30], original.image(1)[3 * 28..4 * 28]);
@@ -89,7 +89,7 @@ fn bad_mnist_is_named() {
     let labels = file(dir.path(), "labels", &label_bytes(&[7, 0, 9]));
     let name = |path: &Path| path.display().to_string();
     let images = |name: &str, bytes: &[u8]| {
-        read_files(file(dir.path(), name, bytes), &labels, Form::Original)
+        read_files(file(dir.path(), name, bytes), &labels, ImageShape::Original)
     };
     let good = image_bytes(3);
     let gzip = packed(&good);
@@ -98,13 +98,13 @@ fn bad_mnist_is_named() {
     damaged[middle] ^= 1;
     let good_path = file(dir.path(), "good", &good);
     let with_labels = |name: &str, bytes: &[u8]| {
-        read_files(&good_path, file(dir.path(), name, bytes), Form::Original)
+        read_files(&good_path, file(dir.path(), name, bytes), ImageShape::Original)
     };
 
     assert_messages(vec![
         case!(
             "no file",
-            read_files(dir.path().join("none"), &labels, Form::Padded),
+            read_files(dir.path().join("none"), &labels, ImageShape::Padded),
             DataError::Io { .. },
             "none"
         ),
@@ -124,7 +124,7 @@ fn bad_mnist_is_named() {
         ),
         case!(
             "a file of labels for one of images",
-            read_files(&labels, &labels, Form::Original),
+            read_files(&labels, &labels, ImageShape::Original),
             DataError::IdxMagic { what: "images", expected: 2051, found: 2049, .. },
             name(&labels),
             "0x00000801",
@@ -132,7 +132,7 @@ fn bad_mnist_is_named() {
         ),
         case!(
             "a file of images for one of labels",
-            read_files(&good_path, &good_path, Form::Original),
+            read_files(&good_path, &good_path, ImageShape::Original),
             DataError::IdxMagic { what: "labels", expected: 2049, found: 2051, .. },
             "idx file of labels"
         ),
@@ -262,7 +262,7 @@ fn a_missing_file_is_named() {
         assert_messages(vec![
             case!(
                 missing,
-                read_dir(&dir, Form::Original),
+                read_dir(&dir, ImageShape::Original),
                 DataError::MissingFile { .. },
                 expected,
                 dir.path().display()

@@ -392,7 +392,7 @@ fn rows_that_are_not_finite_are_named() {
         let points = TwoMoons::new(1000, 0.1, 1);
         let error = config().fit(plane::<Tensor<2>>(1, Some(2)), &(points, condition)).unwrap_err();
         assert!(
-            matches!(&error, FitError::Flow(FlowError::NonFiniteCondition(at)) if at.row == Some(row)),
+            matches!(&error, FitError::Flow(FlowError::NonFiniteContext(at)) if at.row == Some(row)),
             "{error}"
         );
     }

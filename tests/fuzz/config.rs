@@ -12,7 +12,7 @@ use flowkit::law::{
 };
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
-    Scale, StageConfig, VariationalConfig,
+    Resolution, StageConfig, VariationalConfig,
 };
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
@@ -271,9 +271,11 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
         n_encoder_blocks: 1,
         encoder_block: EncoderBlock::Conv,
     };
-    let stage = |scale, pattern| StageConfig { scale, pattern, n_couplings: 1 };
-    let stages =
-        vec![stage(Scale::Keep, Pattern::Checkerboard), stage(Scale::Squeeze, Pattern::Channels)];
+    let stage = |resolution, pattern| StageConfig { resolution, pattern, n_couplings: 1 };
+    let stages = vec![
+        stage(Resolution::Keep, Pattern::Checkerboard),
+        stage(Resolution::Squeeze, Pattern::Channels),
+    ];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
         .with_n_filters(4)
         .with_n_blocks(1)

@@ -145,7 +145,7 @@ fn check(split: Split) {
 
 fn read_all(root: &Path) {
     named(read(root)).into_iter().for_each(check);
-    named(mnist::read_dir(root, mnist::Form::Padded)).into_iter().for_each(check);
+    named(mnist::read_dir(root, mnist::ImageShape::Padded)).into_iter().for_each(check);
     #[cfg(feature = "image")]
     {
         use flowkit::data::image_folder::{Labelling, list, read_dir, read_held_out};

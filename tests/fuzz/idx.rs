@@ -5,7 +5,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flowkit::data::mnist::{self, Form, LabelSet};
+use flowkit::data::mnist::{self, ImageShape, LabelSet};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -84,7 +84,7 @@ fn idx_images() {
     fs::write(&other, labels()).unwrap();
     let target = Target { name: "idx_images", file: "train-images-idx3-ubyte", expansion: DEFLATE };
     fuzz_one(&target, &images(), |input| {
-        if let Some(images) = named(mnist::read_files(input.path, &other, Form::PaddedRgb)) {
+        if let Some(images) = named(mnist::read_files(input.path, &other, ImageShape::PaddedRgb)) {
             assert_eq!(
                 (images.len(), images.labels().unwrap().len()),
                 (RECORDS as usize, RECORDS as usize)
@@ -104,12 +104,12 @@ fn idx_labels() {
         expansion: DEFLATE,
     };
     fuzz_one(&target, &labels(), |input| {
-        named(mnist::read_files(&other, input.path, Form::Original));
+        named(mnist::read_files(&other, input.path, ImageShape::Original));
         for n_classes in [0, 1, 10, 256, u16::MAX] {
             let found = mnist::read_labelled(
                 &other,
                 input.path,
-                Form::Padded,
+                ImageShape::Padded,
                 LabelSet::Numbered { n_classes },
             );
             if let Some(images) = named(found) {

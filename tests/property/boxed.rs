@@ -1,7 +1,7 @@
 //! What is in a box can be taken out.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::testing::numbers::numbers;
+use flowkit::testing::elements::elements;
 use flowkit::{Bijector, BoxBijector};
 
 #[test]
@@ -11,5 +11,5 @@ fn a_box_gives_back_what_is_inside() {
     assert!(boxed.downcast_ref::<flowkit::Swap>().is_none());
     assert!(!boxed.to_string().is_empty());
     let x = Tensor::<2>::from_data([[0.0]], &Device::flex());
-    assert_eq!(numbers(&boxed.forward(x, &()).0), [0.5]);
+    assert_eq!(elements(&boxed.forward(x, &()).0), [0.5]);
 }

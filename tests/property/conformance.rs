@@ -66,7 +66,7 @@ fn walks_give_the_gradients_of_plain_autodiff() {
 
 #[test]
 fn starts_pass_on_what_forward_gives() {
-    check_all(Check::Start);
+    check_all(Check::Initialization);
 }
 
 #[test]

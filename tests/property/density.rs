@@ -8,7 +8,7 @@ use flowkit::{
 };
 
 use crate::build::fixed;
-use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::testing::parameters::change;
 
 fn device() -> Device {
@@ -47,7 +47,7 @@ fn densities_integrate_to_1() {
     let row = |i: usize| -> f64 {
         let points = (0..n).flat_map(|j| [at(i), at(j)]).collect();
         let x: Tensor<2> = tensor(points, [n, 2], DType::F64, &device().inner());
-        numbers(&flow.log_prob(x)).iter().map(|log_prob| log_prob.exp()).sum()
+        elements(&flow.log_prob(x)).iter().map(|log_prob| log_prob.exp()).sum()
     };
     let total = (0..n).map(row).sum::<f64>() * step * step;
     println!("integral - 1 = {:e}", total - 1.0);

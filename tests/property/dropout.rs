@@ -4,9 +4,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::bijector::replay::{Cotangent, Replay};
 use flowkit::law::{MixLogCdf, MixLogCdfConfig};
-use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, distance, elements, largest, normal, tensor};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
-use flowkit::testing::{Conformance, Draw, Inputs};
+use flowkit::testing::{Conformance, Inputs, Region};
 use flowkit::{
     Bijector, BoxBijector, ConvStyle, Coupling, CouplingConfig, GatedNet, GatedNetConfig,
     LayerConfig, Mixing, Site, Swap,
@@ -42,10 +42,10 @@ fn dropping_layers_conform() {
 fn another_seed_drops_other_activations() {
     let of = of(two);
     let bijector = of.build_training(61, DTYPE);
-    let x = of.draw(Draw::Ordinary, 62, 3, DTYPE).inner();
+    let x = of.sample(Region::Ordinary, 62, 3, DTYPE).inner();
     let _guard = device_rng();
     let z = |bijector: &BoxBijector<4>, seed| {
-        numbers(&bijector.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0)
+        elements(&bijector.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0)
     };
     assert!(distance(&z(&bijector, 64), &z(&bijector, 65)) > 1e-3);
     let still = bijector.valid();
@@ -57,9 +57,9 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let of = of(coupling);
     let bijector = of.build_training(71, DTYPE);
     let device = of.device_for(DTYPE);
-    let x = of.draw(Draw::Ordinary, 72, 3, DTYPE);
+    let x = of.sample(Region::Ordinary, 72, 3, DTYPE);
     let a: Tensor<4> =
-        tensor(normal(73, numbers(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
+        tensor(normal(73, elements(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
     let _guard = device_rng();
     // The first leaf of a walk draws from the walk's own seed.
     let mut walk = Replay::new(74);
@@ -70,11 +70,11 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let leaf = x.clone().require_grad();
     let (plain, log_det) = bijector.forward(leaf.clone(), &());
     let found = ((plain.clone() * Tensor::from_inner(a)).sum() + log_det.sum()).backward();
-    assert_eq!(numbers(&plain), numbers(&z));
+    assert_eq!(elements(&plain), elements(&z));
     let close = |a: &[f64], b: &[f64]| {
         assert!(distance(a, b) < 1e-9 * (1.0 + largest(a)), "{:.1e}", distance(a, b))
     };
-    close(&numbers(&leaf.grad(&found).expect("the input is a leaf")), &numbers(&back.grad_z));
+    close(&elements(&leaf.grad(&found).expect("the input is a leaf")), &elements(&back.grad_z));
     let walked = gradients_by_id(&bijector, &walk.parameters);
     for (plain, walked) in gradients(&bijector, &found).iter().zip(&walked) {
         close(plain.as_ref().expect("a gradient"), walked.as_ref().expect("a gradient"));

@@ -8,7 +8,7 @@ use flowkit::law::{AnyLawConfig, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::FlowPlusPlusConfig;
 use flowkit::model::glow::{GlowConfig, GlowPermutation};
 use flowkit::model::{MafConfig, RealNvpConfig};
-use flowkit::testing::numbers::{device_rng, numbers};
+use flowkit::testing::elements::{device_rng, elements};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
     ContextShape, ElementwiseConfig, Flow, HouseholderConfig, NetConfig, NetSite,
@@ -85,8 +85,8 @@ fn parameters_are_drawn_apart_and_clones_together() {
     device().seed(3);
     let one = parameter::normal([8], 1.0, &device());
     let (other, copy) = (parameter::normal([8], 1.0, &device()), one.clone());
-    assert_ne!(numbers(&one.val()), numbers(&other.val()));
-    assert_eq!(numbers(&copy.val()), numbers(&one.val()));
+    assert_ne!(elements(&one.val()), elements(&other.val()));
+    assert_eq!(elements(&copy.val()), elements(&one.val()));
     assert!(one.val().is_require_grad() && one.is_initialized());
     let lazy = parameter::uniform([3, 2], 0.5, &device());
     assert!(!lazy.is_initialized() && lazy.lazy_shape().to_vec() == [3, 2]);
@@ -95,7 +95,7 @@ fn parameters_are_drawn_apart_and_clones_together() {
     let plain = parameter::normal([2], 1.0, &device().inner());
     assert!(!plain.val().is_autodiff());
     assert!(
-        numbers(&parameter::normal([9], 0.0, &device()).val()).iter().all(|v| v.to_bits() == 0),
+        elements(&parameter::normal([9], 0.0, &device()).val()).iter().all(|v| v.to_bits() == 0),
         "+0"
     );
 }
@@ -131,14 +131,14 @@ fn starts_have_their_distributions() {
     const N: usize = 100_000;
     let bound = 1.95 / (N as f64).sqrt();
     for deviation in [0.05, 1.0, 3.0] {
-        let draws = numbers(&parameter::normal([N / 2, 2], deviation, &device()).val());
+        let draws = elements(&parameter::normal([N / 2, 2], deviation, &device()).val());
         let square = draws.iter().map(|v| v * v).sum::<f64>() / N as f64 / (deviation * deviation);
         // The variance of z² is 2: four deviations.
         assert!((square - 1.0).abs() < 4.0 * (2.0 / N as f64).sqrt(), "{square}");
         assert!(distance_from(draws, |v| normal_cdf(v / deviation)) < bound);
     }
     for limit in [1e-3, 0.7] {
-        let draws = numbers(&parameter::uniform([N], limit, &device()).val());
+        let draws = elements(&parameter::uniform([N], limit, &device()).val());
         assert!(draws.iter().all(|v| v.abs() <= f64::from(limit as f32)));
         assert!(distance_from(draws, |v| (v / limit + 1.0) / 2.0) < bound);
     }

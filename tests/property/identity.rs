@@ -9,7 +9,7 @@ use flowkit::{
     MaskedAutoregressiveConfig, MlpConfig, ResNetConfig, Site,
 };
 
-use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, distance, elements, largest, normal, tensor};
 use flowkit::testing::tolerance::{Kind, tolerance};
 
 fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
@@ -19,8 +19,8 @@ fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
     let x: Tensor<D> = tensor(normal(1, n, 3.0), shape, DType::F32, &Device::flex().autodiff());
     let (z, log_det) = layer.forward(x.clone(), &());
     let bound = tolerance(Kind::Regrouped, DType::F32);
-    assert!(distance(&numbers(&x), &numbers(&z)) <= bound * largest(&numbers(&x)));
-    assert!(largest(&numbers(&log_det)) <= bound * n as f64);
+    assert!(distance(&elements(&x), &elements(&z)) <= bound * largest(&elements(&x)));
+    assert!(largest(&elements(&log_det)) <= bound * n as f64);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use flowkit::{
     Activation, AutoregressiveNet, ContextShape, Made, MadeConfig, Net, NetConfig, NetSite, Order,
 };
 
-use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::testing::parameters::change;
 
 fn device() -> Device {
@@ -39,7 +39,7 @@ fn depends(theta: impl Fn(Tensor<2>) -> Tensor<3>, leaf: &Tensor<2>) -> Vec<Vec<
                 theta(leaf.clone()).slice([0..1, parameter..parameter + 1, number..number + 1]);
             let gradients = output.sum().backward();
             let gradient =
-                leaf.grad(&gradients).map(|gradient| numbers(&gradient)).unwrap_or_default();
+                leaf.grad(&gradients).map(|gradient| elements(&gradient)).unwrap_or_default();
             seen.iter_mut().zip(gradient).for_each(|(seen, value)| *seen |= value != 0.0);
         }
         seen

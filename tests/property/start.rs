@@ -8,7 +8,7 @@ use flowkit::{
 };
 
 use crate::build::layer;
-use flowkit::testing::numbers::{device_rng, largest, normal, numbers, tensor};
+use flowkit::testing::elements::{device_rng, elements, largest, normal, tensor};
 
 fn device() -> Device {
     Device::default().autodiff()
@@ -31,7 +31,7 @@ fn act_norm_starts_with_mean_0_and_variance_1_per_channel() {
     let norm: ActNorm<4> = layer(&ActNormConfig::new(), [1, 2, 1, 1], &device());
     let (_, z) = norm.initialize(images(), &());
     for channel in 0..2 {
-        let (mean, variance) = moments(&numbers(&z.clone().narrow(1, channel, 1)));
+        let (mean, variance) = moments(&elements(&z.clone().narrow(1, channel, 1)));
         assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-5, "{mean} {variance}");
     }
 }
@@ -44,7 +44,7 @@ fn position_norm_starts_with_mean_0_and_variance_1_per_position() {
     let (_, z) = norm.initialize(images(), &());
     let (x, z) = (images().reshape([6, 12]), z.reshape([6, 12]));
     for position in 0..12 {
-        let column = |x: &Tensor<2>| moments(&numbers(&x.clone().narrow(1, position, 1)));
+        let column = |x: &Tensor<2>| moments(&elements(&x.clone().narrow(1, position, 1)));
         let ((_, before), (mean, variance)) = (column(&x), column(&z));
         assert!(mean.abs() < 1e-5, "{mean}");
         assert!((variance - before / (before + floor)).abs() < 1e-5, "{variance}");
@@ -57,10 +57,10 @@ fn constant_channels_start_finite() {
     let x = Tensor::<4>::full([3, 2, 1, 2], 7.0, &device());
     let (norm, z) =
         layer(&ActNormConfig::new(), [1, 2, 1, 1], &device()).initialize(x.clone(), &());
-    assert_eq!(largest(&numbers(&z)), 0.0);
-    assert!(largest(&numbers(&Bijector::<4>::forward(&norm, x.clone(), &()).1)).is_finite());
+    assert_eq!(largest(&elements(&z)), 0.0);
+    assert!(largest(&elements(&Bijector::<4>::forward(&norm, x.clone(), &()).1)).is_finite());
     let (_, z) = layer(&PositionNormConfig::new(), [1, 2, 1, 2], &device()).initialize(x, &());
-    assert!(largest(&numbers(&z)) < 1e-2, "{z}");
+    assert!(largest(&elements(&z)) < 1e-2, "{z}");
 }
 
 /// The last convolution of a network starts at deviation 0.1: an additive coupling shows its
@@ -74,7 +74,7 @@ fn networks_start_with_small_parameters() {
     let coupling = coupling.build(&Site::new([1, 2, 2, 3], &device())).unwrap();
     let x = images();
     let (_, z) = Bijector::<4>::initialize(coupling, x.clone(), &());
-    let theta = numbers(&(z - x).narrow(1, 1, 1));
+    let theta = elements(&(z - x).narrow(1, 1, 1));
     let (mean, variance) = moments(&theta);
     assert!(mean.abs() < 1e-5 && (variance.sqrt() - 0.1).abs() < 1e-4, "{mean} {variance}");
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread::spawn;
 
-use flowkit::data::mnist::Form;
+use flowkit::data::mnist::ImageShape;
 use flowkit::data::{DataError, cifar10, mnist};
 use flowkit::train::{Checkpoint, CheckpointError, Checkpoints};
 use safetensors::SafeTensors;
@@ -112,9 +112,9 @@ fn readers_read_regular_files() {
     let paths = [(pipe, "found a pipe"), (PathBuf::from("/dev/zero"), "found a device")];
     let readers: [fn(PathBuf) -> Result<(), DataError>; 3] = [
         |path| cifar10::read_file(path).map(drop),
-        |path| mnist::read_files(&path, &path, Form::Original).map(drop),
+        |path| mnist::read_files(&path, &path, ImageShape::Original).map(drop),
         |path| {
-            mnist::read_labelled(path.clone(), path, Form::Original, mnist::LabelSet::Digits)
+            mnist::read_labelled(path.clone(), path, ImageShape::Original, mnist::LabelSet::Digits)
                 .map(drop)
         },
     ];

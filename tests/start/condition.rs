@@ -1,6 +1,7 @@
 //! A condition that is not finite is refused at every door, by a name and a row of its own.
 
 use burn::tensor::{Device, Tensor};
+use flowkit::flow::diagnose::diagnose;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{ClassGlow, GlowConfig, GlowPrior};
 use flowkit::model::{RealNvp, RealNvpConfig};
@@ -9,7 +10,7 @@ use flowkit::train::{
 };
 use flowkit::{
     Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, LayerConfig, MlpConfig,
-    NonFiniteCondition, Site, StandardNormal, diagnose,
+    NonFiniteContext, Site, StandardNormal,
 };
 
 use super::{around, device, device_rng, levels, scattered, tensor};
@@ -32,9 +33,9 @@ fn x() -> Tensor<2> {
 }
 
 fn refused<T>(result: Result<T, FlowError>, path: &str, row: usize) {
-    let expected = NonFiniteCondition { path: path.into(), row: Some(row) };
+    let expected = NonFiniteContext { path: path.into(), row: Some(row) };
     match result.map(drop) {
-        Err(FlowError::NonFiniteCondition(found)) => assert_eq!(found, expected),
+        Err(FlowError::NonFiniteContext(found)) => assert_eq!(found, expected),
         Err(other) => panic!("{other}"),
         Ok(()) => panic!("went through"),
     }
@@ -107,7 +108,7 @@ fn a_part_of_a_pair_is_named() {
     let map = bad().reshape([ROWS, 1, 1, 2]);
     assert_eq!(
         Context::non_finite(&map),
-        Some(NonFiniteCondition { path: "condition".into(), row: Some(1) })
+        Some(NonFiniteContext { path: "condition".into(), row: Some(1) })
     );
     assert_eq!(Context::non_finite(&()), None);
     assert_eq!(Context::non_finite(&Tensor::<2>::zeros([0, 2], &Device::flex())), None);
@@ -189,12 +190,12 @@ fn bounds_refuse_it() {
 #[test]
 fn training_refuses_it() {
     let _guard = device_rng();
-    let condition = NonFiniteCondition { path: "condition".into(), row: Some(2) };
+    let condition = NonFiniteContext { path: "condition".into(), row: Some(2) };
     let bad = || spoiled(2, f32::NEG_INFINITY);
     let batch = |context| NegativeLogLikelihood::given(x(), context);
     let mut trainer = Trainer::new(vectors(), TrainerConfig::new()).unwrap();
     let error = trainer.update_on(&device(), &batch(bad())).unwrap_err();
-    assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition: condition.clone() });
+    assert_eq!(error, TrainError::NonFiniteContext { step: 1, condition: condition.clone() });
     assert!(error.is_non_finite());
     assert_eq!(trainer.step_count(), 0);
     assert_eq!(
@@ -204,13 +205,13 @@ fn training_refuses_it() {
     trainer.update_on(&device(), &batch(whole())).unwrap();
     // In the second part of a batch too.
     let error = trainer.update_on_parts(&device(), &[batch(whole()), batch(bad())]).unwrap_err();
-    assert_eq!(error, TrainError::NonFiniteCondition { step: 2, condition: condition.clone() });
+    assert_eq!(error, TrainError::NonFiniteContext { step: 2, condition: condition.clone() });
     // The policy for what is not finite decides.
     let mut trainer = trainer.with_non_finite(NonFinite::Skip { at_most: 1 });
     let passed = trainer.update_on(&device(), &batch(bad())).unwrap();
     assert_eq!(
         passed.outcome,
-        UpdateOutcome::Skipped(TrainError::NonFiniteCondition {
+        UpdateOutcome::Skipped(TrainError::NonFiniteContext {
             step: 2,
             condition: condition.clone()
         })
@@ -220,5 +221,5 @@ fn training_refuses_it() {
     let mut trainer = Trainer::new(model, TrainerConfig::new()).unwrap();
     let batch = NegativeLogLikelihood::given(levels([ROWS, 3, 4, 4], scattered), bad());
     let error = trainer.update_on(&device(), &batch).unwrap_err();
-    assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition });
+    assert_eq!(error, TrainError::NonFiniteContext { step: 1, condition });
 }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 
 use flowkit::conditioner::layer::{ConvInit, DataInitConvConfig};
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig,
+    DequantizationConfig, FlowPlusPlusConfig, Resolution, StageConfig,
 };
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
@@ -254,7 +254,7 @@ fn convolutions_of_a_constant_stay_bounded() {
         let start = ConvInit::DataDependent { scale: 1.0 };
         let (conv, y) = DataInitConvConfig::new(2, 2)
             .with_kernel(1)
-            .with_start(start)
+            .with_init(start)
             .build(&device())
             .unwrap()
             .initialize(x);
@@ -299,8 +299,11 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
 #[test]
 fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
     let _guard = device_rng();
-    let stages =
-        vec![StageConfig { scale: Scale::Keep, pattern: Pattern::Checkerboard, n_couplings: 4 }];
+    let stages = vec![StageConfig {
+        resolution: Resolution::Keep,
+        pattern: Pattern::Checkerboard,
+        n_couplings: 4,
+    }];
     let config = FlowPlusPlusConfig::new([1, 8, 8], stages, DequantizationConfig::Uniform)
         .with_n_filters(8)
         .with_n_blocks(1)

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use flowkit::testing::numbers::normal;
+use flowkit::testing::elements::normal;
 use flowkit::{FlowError, InitProblem};
 
 #[path = "../common/build.rs"]

@@ -178,7 +178,7 @@ fn channels_of_images_have_statistics_of_their_own() {
 }
 
 fn normal_images([batch, channels, h, w]: [usize; 4], offsets: [f64; 3]) -> Vec<f64> {
-    let noise = flowkit::testing::numbers::normal(5, batch * channels * h * w, 20.0);
+    let noise = flowkit::testing::elements::normal(5, batch * channels * h * w, 20.0);
     noise.into_iter().enumerate().map(|(i, x)| x + offsets[i / (h * w) % channels]).collect()
 }
 
@@ -192,7 +192,7 @@ fn convolutions_start_at_their_deviation() {
         let x = tensor(around(3, 6 * 2 * 16, 0.0, size), [6, 2, 4, 4]);
         let start = ConvInit::DataDependent { scale: 0.3 };
         let conv = DataInitConvConfig::new(2, 5)
-            .with_start(start)
+            .with_init(start)
             .with_weight(weight)
             .build(&device())
             .unwrap();

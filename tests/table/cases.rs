@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdf, MixLogCdfConfig};
 use flowkit::testing::Inputs::{self, Closed, Open, Real};
-use flowkit::testing::{Condition, Conformance};
+use flowkit::testing::{Conformance, SampleContext};
 use flowkit::*;
 
 use super::Case;
@@ -25,7 +25,7 @@ pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
 }
 
 /// With a condition `C`, of the given shape for one example.
-pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
+pub fn given<const D: usize, C: SampleContext, B: Bijector<D, C> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -151,7 +151,7 @@ fn linear() -> Vec<Case> {
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
         case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| {
-            layer(&ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal), [1, 4], d)
+            layer(&ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal), [1, 4], d)
         }),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),

@@ -48,8 +48,13 @@ fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Devic
 /// The ablations: affine, no channel matrix, no attention.
 fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
-    let coupling =
-        coupling(affine(AffineForm::Exponential), net(Mixing::Maxout), half, None, device);
+    let coupling = coupling(
+        affine(AffineForm::Exponential),
+        net(Mixing::PositionwiseMaxout),
+        half,
+        None,
+        device,
+    );
     (layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device), None, coupling, Swap::new())
 }
 

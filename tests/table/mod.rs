@@ -10,9 +10,9 @@ mod scales;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::Bijector;
-use flowkit::testing::numbers::device_rng;
+use flowkit::testing::elements::device_rng;
 use flowkit::testing::parameters::parameters;
-use flowkit::testing::{Check, Condition, Conformance, Failure, Outcome};
+use flowkit::testing::{Check, Conformance, Failure, Outcome, SampleContext};
 
 pub use cases::cases;
 
@@ -24,7 +24,7 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn new<const D: usize, C: Condition, B: Bijector<D, C>>(
+    pub fn new<const D: usize, C: SampleContext, B: Bijector<D, C>>(
         conformance: Conformance<D, C>,
         make: impl Fn(&Device) -> B + 'static,
     ) -> Self {

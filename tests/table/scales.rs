@@ -13,7 +13,7 @@ use super::cases::{act_norm, affine, case, conv, coupling, given, image_coupling
 use crate::build::layer;
 
 fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
-    layer(&ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal), [1, c], device)
+    layer(&ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal), [1, c], device)
 }
 
 /// A coupling with Glow's network, of `c` channels.

@@ -82,11 +82,11 @@ impl ConvStyle {
         inputs: usize,
         outputs: usize,
         kernel: usize,
-        start: ConvInit,
+        init: ConvInit,
     ) -> DataInitConvConfig {
         DataInitConvConfig::new(inputs, outputs)
             .with_kernel(kernel)
-            .with_start(start)
+            .with_init(init)
             .with_weight(self.weight)
     }
 }

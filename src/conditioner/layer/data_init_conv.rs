@@ -86,7 +86,7 @@ config! {
         /// Side length of the kernel, an odd number.
         pub kernel: usize = 3,
         /// How the weights are initialised.
-        pub start: ConvInit = ConvInit::DataDependent { scale: 1.0 },
+        pub init: ConvInit = ConvInit::DataDependent { scale: 1.0 },
         /// Parametrisation of the weights.
         pub weight: ConvWeight = ConvWeight::Plain,
     }
@@ -103,7 +103,7 @@ impl ConvInit {
         let found = match (weight, self) {
             (ConvWeight::WeightNorm, Self::FanIn | Self::Normal { .. } | Self::Zero) => {
                 let (found, needs) =
-                    ("WeightNorm", "a data-dependent `start`, which sets the lengths");
+                    ("WeightNorm", "a data-dependent `init`, which sets the lengths");
                 return Err(ConfigError::Choice { config, field: "weight", found, needs });
             }
             (_, Self::DataDependent { scale: found } | Self::Normal { deviation: found }) => found,
@@ -112,7 +112,7 @@ impl ConvInit {
         if found.is_finite() && found > 0.0 {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config, field: "start", range: "(0, ∞)", found })
+        Err(ConfigError::OutOfRange { config, field: "init", range: "(0, ∞)", found })
     }
 }
 
@@ -143,7 +143,7 @@ impl DataInitConvConfig {
                 found: self.kernel as f64,
             });
         }
-        self.start.validate(NAME, self.weight)?;
+        self.init.validate(NAME, self.weight)?;
         let sizes =
             [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs), ("kernel", self.kernel)];
         ConfigError::parameters(NAME, self.count(), sizes)
@@ -175,7 +175,7 @@ impl DataInitConvConfig {
                 .init(device);
         let shape = [self.n_outputs, self.n_inputs, self.kernel, self.kernel];
         // burn has already initialised zeros.
-        match self.start {
+        match self.init {
             ConvInit::DataDependent { .. } => conv.weight = parameter::normal(shape, 0.05, device),
             ConvInit::Normal { deviation } => {
                 conv.weight = parameter::normal(shape, deviation, device)
@@ -190,7 +190,7 @@ impl DataInitConvConfig {
             ConvWeight::Plain => None,
             ConvWeight::WeightNorm => Some(Initializer::Ones.init([self.n_outputs], device)),
         };
-        Ok(DataInitConv { conv, gain, start: self.start })
+        Ok(DataInitConv { conv, gain, init: self.init })
     }
 }
 
@@ -202,7 +202,7 @@ pub struct DataInitConv {
     /// Lengths `g`, `[out]`; `None` when plain.
     pub gain: Option<Param<Tensor<1>>>,
     #[module(skip)]
-    start: ConvInit,
+    init: ConvInit,
 }
 
 impl DataInitConv {
@@ -250,7 +250,7 @@ impl DataInitConv {
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
-        let ConvInit::DataDependent { scale } = self.start else {
+        let ConvInit::DataDependent { scale } = self.init else {
             let y = self.forward(x).detach();
             return (self, y);
         };

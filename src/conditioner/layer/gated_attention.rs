@@ -5,9 +5,9 @@
 //! h = conv1x1(dropout(a))                                2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
-//! `p` is the positional embedding; the residual connection does not contain it. [`Mixing::Maxout`]
-//! is the paper's ablation: `a` is the maximum of three values of the same convolution at the same
-//! position, with the same number of parameters.
+//! `p` is the positional embedding; the residual connection does not contain it.
+//! [`Mixing::PositionwiseMaxout`] is the paper's ablation: `a` is the maximum of three values of
+//! the same convolution at the same position, with the same number of parameters.
 //!
 //! # Cost
 //! `O(B·F·(H·W)²)` time. Memory: on the CPU, that of inputs and outputs; elsewhere,
@@ -38,8 +38,9 @@ pub enum Mixing {
         /// Number of heads, which divides the number of filters.
         heads: usize,
     },
-    /// No mixing: the maximum of three channels (the paper's ablation).
-    Maxout,
+    /// No mixing of positions: the maximum of three channels at each position (the paper's
+    /// ablation).
+    PositionwiseMaxout,
 }
 
 config! {
@@ -167,7 +168,9 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
     let [b, channels, h, w] = projected.dims();
     let (f, positions) = (channels / 3, h * w);
     match mixing {
-        Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
+        Mixing::PositionwiseMaxout => {
+            projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w])
+        }
         Mixing::Attention { heads } => {
             // In a half-precision type the errors of scores exceed the differences between them.
             let dtype = projected.dtype();

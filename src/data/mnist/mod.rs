@@ -21,7 +21,7 @@
 //! ```no_run
 //! use flowkit::data::{Split, mnist};
 //!
-//! let split = mnist::read_set("data/emnist", "emnist-letters", mnist::Form::Padded)?;
+//! let split = mnist::read_set("data/emnist", "emnist-letters", mnist::ImageShape::Padded)?;
 //! let split = Split { train: split.train.transposed(), test: split.test.transposed(), ..split };
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
@@ -43,7 +43,7 @@ pub use label_set::LabelSet;
 /// Height and width of every image.
 const SIDE: usize = 28;
 
-/// Pixels that [`Form::Padded`] puts on every side.
+/// Pixels that [`ImageShape::Padded`] puts on every side.
 const MARGIN: usize = 2;
 
 /// Format in which an image of 28x28 is returned.
@@ -51,7 +51,7 @@ const MARGIN: usize = 2;
 /// Padding adds pixels that any model predicts, so bits/dim differ between the forms. Compare them
 /// within one form only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ImageShape {
     /// `[1, 28, 28]`, unchanged.
     Original,
     /// `[1, 32, 32]`, with a margin of two black pixels: a power of two for squeezes.
@@ -61,7 +61,7 @@ pub enum Form {
     PaddedRgb,
 }
 
-impl Form {
+impl ImageShape {
     /// `[channels, height, width]` of the images.
     pub fn shape(self) -> [usize; 3] {
         let padded = SIDE + 2 * MARGIN;
@@ -87,7 +87,7 @@ impl Form {
 pub fn read_files(
     images: impl AsRef<Path>,
     labels: impl AsRef<Path>,
-    form: Form,
+    form: ImageShape,
 ) -> Result<Images, DataError> {
     let name = labels.as_ref().file_name().and_then(FileName::of);
     let label_set = name.map_or(LabelSet::Digits, |name| LabelSet::of(&name.set));
@@ -102,7 +102,7 @@ pub fn read_files(
 pub fn read_labelled(
     images: impl AsRef<Path>,
     labels: impl AsRef<Path>,
-    form: Form,
+    form: ImageShape,
     label_set: LabelSet,
 ) -> Result<Images, DataError> {
     let (path, labels_path) = (images.as_ref(), labels.as_ref());
@@ -146,14 +146,14 @@ pub fn read_labelled(
 /// # Example
 ///
 /// ```no_run
-/// use flowkit::data::mnist::{Form, read_dir};
+/// use flowkit::data::mnist::{ImageShape, read_dir};
 ///
-/// let split = read_dir("data/mnist", Form::Padded)?;
+/// let split = read_dir("data/mnist", ImageShape::Padded)?;
 /// assert_eq!(split.train.shape(), [1, 32, 32]);
 /// assert_eq!(split.train.labels().map(|labels| labels.n_classes()), Some(10));
 /// # Ok::<(), flowkit::data::DataError>(())
 /// ```
-pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
+pub fn read_dir(dir: impl AsRef<Path>, form: ImageShape) -> Result<Split, DataError> {
     let sets = Sets::of(dir.as_ref())?;
     read(&sets, &sets.only()?, form)
 }
@@ -168,11 +168,11 @@ pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
 ///
 /// [`DataError::MissingFile`] for the first of the four files that is missing under all of its
 /// names; and the errors of [`read_files`].
-pub fn read_set(dir: impl AsRef<Path>, set: &str, form: Form) -> Result<Split, DataError> {
+pub fn read_set(dir: impl AsRef<Path>, set: &str, form: ImageShape) -> Result<Split, DataError> {
     read(&Sets::of(dir.as_ref())?, set, form)
 }
 
-fn read(sets: &Sets<'_>, set: &str, form: Form) -> Result<Split, DataError> {
+fn read(sets: &Sets<'_>, set: &str, form: ImageShape) -> Result<Split, DataError> {
     let ([train, test], report) = sets.files(set)?;
     let read = |[images, labels]: [PathBuf; 2]| read_files(images, labels, form);
     Ok(Split { train: read(train)?, test: read(test)?, report })
@@ -183,7 +183,7 @@ pub(super) fn recognizes(dir: &Path) -> Result<bool, DataError> {
     Ok(!Sets::of(dir)?.is_empty())
 }
 
-fn formed(pixels: Vec<u8>, form: Form) -> Vec<u8> {
+fn formed(pixels: Vec<u8>, form: ImageShape) -> Vec<u8> {
     let [channels, side, _] = form.shape();
     let margin = (side - SIDE) / 2;
     if margin == 0 {
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn padding_puts_the_image_in_the_middle_of_every_channel() {
         let pixels: Vec<u8> = (0..2 * SIDE * SIDE).map(|i| (i % 251) as u8).collect();
-        assert_eq!(formed(pixels.clone(), Form::Original), pixels);
-        for (form, channels) in [(Form::Padded, 1), (Form::PaddedRgb, 3)] {
+        assert_eq!(formed(pixels.clone(), ImageShape::Original), pixels);
+        for (form, channels) in [(ImageShape::Padded, 1), (ImageShape::PaddedRgb, 3)] {
             let padded = formed(pixels.clone(), form);
             assert_eq!(padded.len(), 2 * channels * 32 * 32);
             for (at, level) in padded.into_iter().enumerate() {

@@ -95,7 +95,7 @@ impl<const D: usize> Chains<D> {
                 |z: Tensor<D>| links.iter().rev().fold(z, |z, link| link.layer.inverse(z));
             let ((_, log_det), forward_seconds) = timed(&x.device(), || forward(x.clone()))?;
             let (back, inverse_seconds) = timed(&x.device(), || inverse(z.clone()))?;
-            let (log_scale, condition) = match config.power_steps {
+            let (log_scale, condition_number) = match config.power_steps {
                 0 => (Range { min: f64::NAN, max: f64::NAN }, f64::NAN),
                 steps => {
                     let n = x.dims()[0].min(config.probed_examples);
@@ -124,7 +124,7 @@ impl<const D: usize> Chains<D> {
                 input: range(x)?,
                 output: range(z)?,
                 log_scale,
-                condition,
+                condition_number,
                 forward_seconds,
                 inverse_seconds,
                 non_finite: count_non_finite(z)?

@@ -140,7 +140,7 @@ pub struct LayerDiagnosis {
     /// Logarithms of the singular values of the Jacobian.
     pub log_scale: Range,
     /// Condition number of the Jacobian.
-    pub condition: f64,
+    pub condition_number: f64,
     /// Seconds of a forward pass.
     pub forward_seconds: f64,
     /// Seconds of an inverse pass.
@@ -172,8 +172,8 @@ impl Diagnosis {
 
     /// The layer with the largest condition number, or `None` if none is known.
     pub fn worst_conditioned(&self) -> Option<&LayerDiagnosis> {
-        let known = self.layers.iter().filter(|layer| !layer.condition.is_nan());
-        known.max_by(|a, b| a.condition.total_cmp(&b.condition))
+        let known = self.layers.iter().filter(|layer| !layer.condition_number.is_nan());
+        known.max_by(|a, b| a.condition_number.total_cmp(&b.condition_number))
     }
 
     /// The layer with the largest round-trip error of its own, among those with a finite input. An

@@ -52,7 +52,7 @@ fn panels() -> [Panel; 4] {
         ),
         log(
             "condition number, powers of 10",
-            vec![("condition", BLUE, |layer| layer.condition.log10())],
+            vec![("condition", BLUE, |layer| layer.condition_number.log10())],
         ),
         Panel {
             title: "milliseconds",

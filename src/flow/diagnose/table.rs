@@ -65,7 +65,11 @@ impl Diagnosis {
             range(&layer.input),
             range(&layer.output),
             range(&Range { min: known(layer.log_scale.min), max: known(layer.log_scale.max) }),
-            if layer.condition.is_nan() { "-".to_owned() } else { short(layer.condition) },
+            if layer.condition_number.is_nan() {
+                "-".to_owned()
+            } else {
+                short(layer.condition_number)
+            },
             percent(layer.forward_seconds, sum(|layer| layer.forward_seconds)),
             percent(layer.inverse_seconds, sum(|layer| layer.inverse_seconds)),
             layer.non_finite.to_string(),
@@ -110,7 +114,7 @@ impl Display for Diagnosis {
                 "\nworst conditioned     {} {}, {}",
                 worst.path,
                 worst.layer,
-                short(worst.condition)
+                short(worst.condition_number)
             )?;
         }
         if let Some(least) = self.least_exact() {

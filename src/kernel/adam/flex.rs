@@ -20,9 +20,15 @@ pub fn update<T: Number>(
     let checked = operands!("adam", parameter, gradient, mean, square).alike();
     let shape = parameter.layout().shape().clone();
     let [parameter, gradient] = [parameter, gradient].map(Contiguous::of);
-    let mut moved = uninitialised(parameter.numbers::<T>().len(), &checked);
+    let mut moved = uninitialised(parameter.elements::<T>().len(), &checked);
     let to =
         Moved { parameter: &mut moved, mean: in_place(&mut mean), square: in_place(&mut square) };
-    cpu::update::<T>(InstructionSet::detect(), rates, parameter.numbers(), gradient.numbers(), to);
+    cpu::update::<T>(
+        InstructionSet::detect(),
+        rates,
+        parameter.elements(),
+        gradient.elements(),
+        to,
+    );
     (tensor(moved, shape), mean, square)
 }

@@ -54,8 +54,8 @@ pub fn forward<T: Number>(
     check(operands!("affine_coupling", x, theta), "x", form, &range);
     let shape = dims(x);
     let [x, theta] = [x, theta].map(Contiguous::of);
-    let mut z = x.numbers::<T>().to_vec();
-    coupling(shape, form, &range).forward(theta.numbers(), &mut z);
+    let mut z = x.elements::<T>().to_vec();
+    coupling(shape, form, &range).forward(theta.elements(), &mut z);
     tensor(z, shape)
 }
 
@@ -69,8 +69,8 @@ pub fn inverse<T: Number>(
     check(operands!("affine_coupling_inverse", z, theta), "z", form, &range);
     let shape = dims(z);
     let [z, theta] = [z, theta].map(Contiguous::of);
-    let mut x = z.numbers::<T>().to_vec();
-    coupling(shape, form, &range).inverse(theta.numbers(), &mut x);
+    let mut x = z.elements::<T>().to_vec();
+    coupling(shape, form, &range).inverse(theta.elements(), &mut x);
     tensor(x, shape)
 }
 
@@ -86,9 +86,14 @@ pub fn backward<T: Number>(
         check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, &range);
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
-    let mut of_x = gradient.numbers::<T>().to_vec();
+    let mut of_x = gradient.elements::<T>().to_vec();
     let mut of_theta = uninitialised(theta_shape.iter().product(), &checked);
-    coupling(shape, form, &range).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
+    coupling(shape, form, &range).backward(
+        x.elements(),
+        theta.elements(),
+        &mut of_x,
+        &mut of_theta,
+    );
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }
 
@@ -96,7 +101,7 @@ pub fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatT
     check_log_det(operands!("affine_log_det", theta), form);
     let shape @ [batch, _, _] = dims(theta);
     let mut sums = vec![T::zero(); batch];
-    parameters(shape, form).log_det(Contiguous::of(theta).numbers(), &mut sums);
+    parameters(shape, form).log_det(Contiguous::of(theta).elements(), &mut sums);
     tensor(sums, [batch])
 }
 
@@ -109,6 +114,6 @@ pub fn log_det_backward<T: Number>(
     let shape = dims::<3>(theta);
     let [theta, gradient] = [theta, gradient].map(Contiguous::of);
     let mut of_theta = vec![T::zero(); shape.iter().product()];
-    parameters(shape, form).log_det_backward(theta.numbers(), gradient.numbers(), &mut of_theta);
+    parameters(shape, form).log_det_backward(theta.elements(), gradient.elements(), &mut of_theta);
     tensor(of_theta, shape)
 }

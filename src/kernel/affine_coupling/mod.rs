@@ -92,17 +92,17 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
     Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, range))
 }
 
-/// Checks that the operands fit. `numbers` is the name of `x` or `z`. The gradient of `z` is
+/// Checks that the operands fit. `elements` is the name of `x` or `z`. The gradient of `z` is
 /// checked if there is one.
 fn check<const N: usize>(
     call: Operands<N>,
-    numbers: &str,
+    elements: &str,
     form: AffineForm,
     range: &Range<usize>,
 ) -> Checked {
-    let [batch, channels, positions] = call.dims(numbers);
+    let [batch, channels, positions] = call.dims(elements);
     let within = range.start <= range.end && range.end <= channels;
-    call.require(numbers, within, &format!("of at least {} channels", range.end));
+    call.require(elements, within, &format!("of at least {} channels", range.end));
     let dims = range.len() * positions;
     call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
     call.expect("gradient", &[Some(batch), Some(channels), Some(positions)]);

@@ -18,7 +18,7 @@ pub fn forward<T: Number>(
     let mut output = uninitialised(batch * filters * positions, &checked);
     let mut log_sums = vec![T::zero(); batch * heads * positions];
     cpu::forward::<T>(
-        Contiguous::of(projected).numbers(),
+        Contiguous::of(projected).elements(),
         shape,
         heads,
         &mut output,
@@ -40,8 +40,8 @@ pub fn backward<T: Number>(
     let mut of_projected = uninitialised(shape.iter().product(), &checked);
     let [projected, output, log_sums, gradient] =
         [projected, output, log_sums, gradient].map(Contiguous::of);
-    let (projected, output): (&[T], &[T]) = (projected.numbers(), output.numbers());
-    let (log_sums, gradient): (&[T], &[T]) = (log_sums.numbers(), gradient.numbers());
+    let (projected, output): (&[T], &[T]) = (projected.elements(), output.elements());
+    let (log_sums, gradient): (&[T], &[T]) = (log_sums.elements(), gradient.elements());
     let [batch, channels, positions] = shape;
     let filters = [batch, channels / 3, positions];
     cpu::backward::<T>(projected, filters, heads, output, log_sums, gradient, &mut of_projected);

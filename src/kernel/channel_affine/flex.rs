@@ -23,8 +23,9 @@ pub fn forward<T: Number>(
     let checked = check(operands!("channel_affine", x, shift, scale));
     let (affine, shape): (_, [usize; 3]) = (affine(x), dims(x));
     let [x, shift, scale] = [x, shift, scale].map(Contiguous::of);
-    let mut z = uninitialised(x.numbers::<T>().len(), &checked);
-    let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
+    let mut z = uninitialised(x.elements::<T>().len(), &checked);
+    let operands =
+        Operands { x: x.elements::<T>(), shift: shift.elements(), scale: scale.elements() };
     affine.forward(operands, &mut z);
     tensor(z, shape)
 }
@@ -47,8 +48,9 @@ pub fn backward<T: Number>(
         shift: &mut of_shift,
         scale: &mut of_scale,
     };
-    let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
-    affine.backward(operands, gradient.numbers(), gradients);
+    let operands =
+        Operands { x: x.elements::<T>(), shift: shift.elements(), scale: scale.elements() };
+    affine.backward(operands, gradient.elements(), gradients);
     (
         tensor(of_input, [n, channels, positions]),
         tensor(of_shift, [channels]),

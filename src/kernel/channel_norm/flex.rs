@@ -31,7 +31,7 @@ pub fn forward<T: Number>(
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
     let mut y = uninitialised(shape.iter().product(), &checked);
     let [x, gain, shift] = [x, gain, shift].map(Contiguous::of);
-    norm.forward::<T>(x.numbers(), gain.numbers(), shift.numbers(), &mut y);
+    norm.forward::<T>(x.elements(), gain.elements(), shift.elements(), &mut y);
     tensor(y, shape)
 }
 
@@ -48,7 +48,7 @@ pub fn backward<T: Number>(
         (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
     let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
     let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };
-    norm.backward::<T>(x.numbers(), gain.numbers(), gradient.numbers(), gradients);
+    norm.backward::<T>(x.elements(), gain.elements(), gradient.elements(), gradients);
     let parameters = [1, norm.channels, 1, 1];
     (tensor(of_x, shape), tensor(of_gain, parameters), tensor(of_shift, parameters))
 }

@@ -14,7 +14,7 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
     let mut y = uninitialised(2 * batch * length, &checked);
-    cpu::forward::<T>(InstructionSet::detect(), length, Contiguous::of(x).numbers(), &mut y);
+    cpu::forward::<T>(InstructionSet::detect(), length, Contiguous::of(x).elements(), &mut y);
     tensor(y, [batch, 2 * channels, height, width])
 }
 
@@ -30,8 +30,8 @@ pub fn backward<T: Number>(
     cpu::backward::<T>(
         InstructionSet::detect(),
         length,
-        x.numbers(),
-        gradient.numbers(),
+        x.elements(),
+        gradient.elements(),
         &mut of_x,
     );
     tensor(of_x, [batch, channels, height, width])

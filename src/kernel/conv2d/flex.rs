@@ -32,7 +32,7 @@ pub fn forward<T: Number>(
     let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, stages);
     let mut y = uninitialised(batch * outputs * height * width, &checked);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
-    conv.forward::<T>(x.numbers(), weight.numbers(), Some(bias.numbers()), &mut y);
+    conv.forward::<T>(x.elements(), weight.elements(), Some(bias.elements()), &mut y);
     tensor(y, [batch, outputs, height, width])
 }
 
@@ -48,18 +48,18 @@ pub fn backward<T: Number>(
     let (conv, ConvShape { outputs, .. }) = conv(x, weight, stages);
     let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
     if stages.epilogue == Epilogue::Relu {
-        mask(InstructionSet::detect(), Contiguous::of(y).numbers(), in_place::<T>(&mut gradient));
+        mask(InstructionSet::detect(), Contiguous::of(y).elements(), in_place::<T>(&mut gradient));
     }
     let [x, weight, gradient] = [x, weight, &gradient].map(Contiguous::of);
-    let mut of_input = uninitialised(if of_x { x.numbers::<T>().len() } else { 0 }, &checked);
-    let mut of_weight = uninitialised(weight.numbers::<T>().len(), &checked);
+    let mut of_input = uninitialised(if of_x { x.elements::<T>().len() } else { 0 }, &checked);
+    let mut of_weight = uninitialised(weight.elements::<T>().len(), &checked);
     let mut of_bias = uninitialised(outputs, &checked);
     let gradients = Gradients {
         x: of_x.then_some(&mut of_input[..]),
         weight: Some(&mut of_weight),
         bias: Some(&mut of_bias),
     };
-    conv.backward::<T>(x.numbers(), weight.numbers(), gradient.numbers(), gradients);
+    conv.backward::<T>(x.elements(), weight.elements(), gradient.elements(), gradients);
     let x_shape = if of_x { x_shape } else { [0, x_shape[1], x_shape[2], x_shape[3]] };
     (tensor(of_input, x_shape), tensor(of_weight, weight_shape), tensor(of_bias, [outputs]))
 }

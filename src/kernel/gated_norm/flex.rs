@@ -36,7 +36,7 @@ fn gated_norm(
 }
 
 fn operands<T: Number>(arguments: &[Contiguous; 5]) -> Operands<'_, T> {
-    let [x, c, weight, bias, gain] = arguments.each_ref().map(|argument| argument.numbers());
+    let [x, c, weight, bias, gain] = arguments.each_ref().map(|argument| argument.elements());
     Operands { x, c, weight, bias, gain }
 }
 
@@ -52,7 +52,7 @@ pub fn forward<T: Number>(
     let mut y = uninitialised(shape.iter().product(), &checked);
     let gated_norm = gated_norm(arguments, before, epsilon);
     let arguments = arguments.map(Contiguous::of);
-    gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).numbers(), &mut y);
+    gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).elements(), &mut y);
     tensor(y, shape)
 }
 
@@ -83,8 +83,8 @@ pub fn backward<T: Number>(
         shift: &mut of_shift,
     };
     let arguments = arguments.map(Contiguous::of);
-    gated_norm.backward::<T>(operands(&arguments), Contiguous::of(gradient).numbers(), gradients);
-    let [of_x, of_c, of_weight] =
-        [(of_x, x), (of_c, c), (of_weight, weight)].map(|(numbers, shape)| tensor(numbers, shape));
+    gated_norm.backward::<T>(operands(&arguments), Contiguous::of(gradient).elements(), gradients);
+    let [of_x, of_c, of_weight] = [(of_x, x), (of_c, c), (of_weight, weight)]
+        .map(|(elements, shape)| tensor(elements, shape));
     [of_x, of_c, of_weight, tensor(of_bias, bias), tensor(of_gain, gain), tensor(of_shift, gain)]
 }

@@ -15,7 +15,7 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> Float
     let length = channels * height * width;
     let mut y = uninitialised(batch * length, &checked);
     let [x, h] = [x, h].map(Contiguous::of);
-    cpu::forward::<T>(InstructionSet::detect(), length, x.numbers(), h.numbers(), &mut y);
+    cpu::forward::<T>(InstructionSet::detect(), length, x.elements(), h.elements(), &mut y);
     tensor(y, shape)
 }
 
@@ -31,8 +31,8 @@ pub fn backward<T: Number>(
     cpu::backward::<T>(
         InstructionSet::detect(),
         length,
-        h.numbers(),
-        gradient.numbers(),
+        h.elements(),
+        gradient.elements(),
         &mut of_h,
     );
     tensor(of_h, shape)

@@ -47,9 +47,9 @@ fn check(call: Operands<2>) -> Checked {
 /// Checks that the operands of the backward pass fit.
 #[cfg(feature = "flex")]
 fn check_backward(call: Operands<2>) -> Checked {
-    let [batch, gates, height, width] = call.dims("h");
-    call.require("h", gates.is_multiple_of(2), "of an even number of channels");
-    call.expect("gradient", &exactly([batch, gates / 2, height, width]));
+    let [batch, doubled, height, width] = call.dims("h");
+    call.require("h", doubled.is_multiple_of(2), "of an even number of channels");
+    call.expect("gradient", &exactly([batch, doubled / 2, height, width]));
     call.checked()
 }
 

@@ -26,7 +26,7 @@ pub fn forward<T: Number>(
     let linear = linear(x, weight, epilogue);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     let mut y = uninitialised(linear.rows * linear.outputs, &checked);
-    linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers(), &mut y);
+    linear.forward::<T>(x.elements(), weight.elements(), bias.elements(), &mut y);
     tensor(y, [linear.rows, linear.outputs])
 }
 
@@ -52,10 +52,10 @@ pub fn backward<T: Number>(
         bias: &mut of_bias,
     };
     let tape = Tape {
-        x: x.numbers(),
-        weight: weight.numbers(),
-        y: y.numbers(),
-        gradient: gradient.numbers(),
+        x: x.elements(),
+        weight: weight.elements(),
+        y: y.elements(),
+        gradient: gradient.elements(),
     };
     linear.backward::<T>(tape, gradients);
     (

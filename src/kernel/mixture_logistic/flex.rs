@@ -94,7 +94,7 @@ impl Rows {
         Self { start: layout.start_offset(), strides, tensor }
     }
 
-    fn numbers<T: Number>(&self) -> &[T] {
+    fn elements<T: Number>(&self) -> &[T] {
         &self.tensor.storage::<T>()[self.start..]
     }
 }
@@ -118,9 +118,9 @@ impl Call {
         Batch {
             n_examples: self.batch,
             n_dims: self.dims,
-            x: self.x.numbers(),
+            x: self.x.elements(),
             x_stride: self.x.strides[0],
-            theta: self.theta.numbers(),
+            theta: self.theta.elements(),
             theta_stride: self.theta.strides[0],
             row_stride: self.theta.strides[1],
         }

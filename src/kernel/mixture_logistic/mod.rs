@@ -137,10 +137,10 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     }
 }
 
-/// Checks that the operands fit. `numbers` is the name of `x` or `z`. The gradient of both outputs
+/// Checks that the operands fit. `elements` is the name of `x` or `z`. The gradient of both outputs
 /// is checked if there is one.
-fn check<const N: usize>(call: Operands<N>, numbers: &str) -> Checked {
-    let [batch, dims] = call.dims(numbers);
+fn check<const N: usize>(call: Operands<N>, elements: &str) -> Checked {
+    let [batch, dims] = call.dims(elements);
     let [_, n_params, _] = call.dims("theta");
     call.expect("theta", &[Some(batch), None, Some(dims)]);
     let whole = n_params >= 5 && (n_params - 2).is_multiple_of(3);

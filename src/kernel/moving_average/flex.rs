@@ -17,12 +17,12 @@ pub fn update<T: Number>(
     let checked = operands!("moving_average", average, value).alike();
     let shape = average.layout().shape().clone();
     let [average, value] = [average, value].map(Contiguous::of);
-    let mut moved = uninitialised(average.numbers::<T>().len(), &checked);
+    let mut moved = uninitialised(average.elements::<T>().len(), &checked);
     cpu::update::<T>(
         InstructionSet::detect(),
         T::of(rate),
-        average.numbers(),
-        value.numbers(),
+        average.elements(),
+        value.elements(),
         &mut moved,
     );
     tensor(moved, shape)

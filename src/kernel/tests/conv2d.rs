@@ -1,6 +1,6 @@
 //! Convolution, compared with plain loops in f64.
 
-use super::drawn::{cast, error, numbers, on_threads};
+use super::samples::{cast, elements, error, on_threads};
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
 use crate::kernel::conv2d::{Border, ConvStages, PreActivation};
 use crate::kernel::scratch::Scratch;
@@ -35,10 +35,10 @@ impl Case {
         Self {
             shape: ConvShape { batch, inputs, outputs, height, width, kernel },
             activation,
-            x: numbers(batch * inputs / factor * pixels, 1),
-            w: numbers(outputs * inputs * kernel[0] * kernel[1], 2),
-            bias: numbers(outputs, 3),
-            gy: numbers(batch * outputs * pixels, 4),
+            x: elements(batch * inputs / factor * pixels, 1),
+            w: elements(outputs * inputs * kernel[0] * kernel[1], 2),
+            bias: elements(outputs, 3),
+            gy: elements(batch * outputs * pixels, 4),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Kernels of networks on slices, in every instruction set and for any number of threads.
 
 mod conv2d;
-mod drawn;
 mod pointwise;
+mod samples;

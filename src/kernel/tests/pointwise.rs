@@ -1,7 +1,7 @@
 //! Activation, gate and norm, compared with plain loops in f64; gradients, compared with
 //! differences.
 
-use super::drawn::{cast, differences, error, numbers, on_threads};
+use super::samples::{cast, differences, elements, error, on_threads};
 use crate::kernel::channel_norm::cpu::{ChannelNorm, Gradients};
 use crate::kernel::concat_elu::cpu as concat_elu;
 use crate::kernel::gated_residual::cpu as gated_residual;
@@ -52,7 +52,7 @@ fn everywhere(case: impl Fn(InstructionSet)) {
 #[test]
 fn concat_elu_meets_its_formulas() {
     for [batch, length] in [[1, 1], [3, 5], [2, 64], [3, 131]] {
-        let (x, g) = (numbers(batch * length, 1), numbers(batch * 2 * length, 2));
+        let (x, g) = (elements(batch * length, 1), elements(batch * 2 * length, 2));
         let y = naive_concat_elu(length, &x);
         // Away from 0, where the second derivative jumps, differences are accurate.
         let shifted: Vec<f64> = x.iter().map(|&x| if x == 0.0 { 0.01 } else { x }).collect();
@@ -87,8 +87,8 @@ fn concat_elu_at_zero() {
 #[test]
 fn gated_residual_meets_its_formulas() {
     for [batch, length] in [[1, 1], [3, 5], [2, 64], [3, 131]] {
-        let (x, h) = (numbers(batch * length, 1), numbers(batch * 2 * length, 2));
-        let g = numbers(x.len(), 3);
+        let (x, h) = (elements(batch * length, 1), elements(batch * 2 * length, 2));
+        let g = elements(x.len(), 3);
         let y = naive_gate(length, &x, &h);
         let gh = differences(&h, &g, |h| naive_gate(length, &x, h));
         fn run<T: Scratch>(
@@ -113,7 +113,7 @@ fn gated_residual_meets_its_formulas() {
 /// `[y, gx, gγ, gβ]`.
 fn norm<T: Scratch>(set: InstructionSet, [batch, channels, positions]: [usize; 3]) -> [Vec<T>; 4] {
     let [x, gain, shift, g] =
-        norm_arguments([batch, channels, positions]).map(|numbers| cast::<T>(&numbers));
+        norm_arguments([batch, channels, positions]).map(|elements| cast::<T>(&elements));
     let norm = ChannelNorm { batch, channels, positions, epsilon: 1e-5, set };
     let fresh = |length: usize| vec![T::nan(); length];
     let (mut y, mut gx, mut of_gain, mut of_shift) =
@@ -130,7 +130,7 @@ fn norm<T: Scratch>(set: InstructionSet, [batch, channels, positions]: [usize; 3
 
 fn norm_arguments([batch, c, p]: [usize; 3]) -> [Vec<f64>; 4] {
     let n = batch * c * p;
-    [numbers(n, 1), numbers(c, 3), numbers(c, 4), numbers(n, 5)]
+    [elements(n, 1), elements(c, 3), elements(c, 4), elements(n, 5)]
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub mod encoder;
 pub mod preset;
 
 pub use config::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Resolution,
     StageConfig, VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};

@@ -42,7 +42,7 @@ use crate::conditioner::layer::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Features;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::surjection::Surjection;
-use crate::flow::{Density, Numbers, expected};
+use crate::flow::{Density, Placement, expected};
 use crate::prior::Prior;
 
 config! {
@@ -127,9 +127,9 @@ impl GlowClassifier {
     where
         TopPrior: Bijector<4, C>,
     {
-        let found = Numbers::of(&z);
-        Numbers::of_modules(layers, &self.linear, &found)?.expect("latents", &found)?;
-        found.expect_condition(context)?;
+        let found = Placement::of(&z);
+        Placement::of_modules(layers, &self.linear, &found)?.expect("latents", &found)?;
+        found.expect_context(context)?;
         let context = &context.for_batch(z.dims()[0]);
         let latents = layers.1.latents(z.clone(), context)?;
         let top = latents.levels.into_iter().next_back().unwrap_or(z);
@@ -172,7 +172,7 @@ impl GlowClassifier {
         if classes != found {
             panic!(
                 "{}",
-                ShapeError::ConditionShape { layer: "GlowClassifier", expected: classes, found }
+                ShapeError::ContextShape { layer: "GlowClassifier", expected: classes, found }
             );
         }
         let cross_entropy = (class.clone() * log_softmax(logits, 1)).sum_dim(1).mean().neg();

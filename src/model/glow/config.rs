@@ -210,7 +210,7 @@ impl GlowConfig {
     fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
         match self.permutation {
             GlowPermutation::Matrix => {
-                ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).num_params(c)
+                ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal).num_params(c)
             }
             GlowPermutation::Plu => Conv1x1Config::new().num_params(c),
             GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
@@ -263,7 +263,7 @@ impl GlowConfig {
             GlowPrior::Classes { .. } => self.build_given(device),
             GlowPrior::Standard | GlowPrior::Learned => {
                 let (expected, found) = ("`GlowPrior::Classes`", "a prior without classes");
-                Err(ShapeError::Condition { layer: "GlowConfig", expected, found }.into())
+                Err(ShapeError::Context { layer: "GlowConfig", expected, found }.into())
             }
         }
     }
@@ -357,7 +357,7 @@ impl GlowConfig {
             |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);
         let mixing = match self.permutation {
             GlowPermutation::Matrix => GlowMixing::Matrix(
-                ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).build(&site)?,
+                ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal).build(&site)?,
             ),
             GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new().build(&site)?),
             GlowPermutation::Reverse => fixed(Order::Reversed)?,

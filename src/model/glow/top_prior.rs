@@ -103,7 +103,7 @@ impl TopPrior {
         if expected == found {
             Ok(())
         } else {
-            Err(ShapeError::Condition { layer: LAYER, expected, found })
+            Err(ShapeError::Context { layer: LAYER, expected, found })
         }
     }
 }

@@ -141,9 +141,9 @@ fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
         FlowError::Level { example, found, levels } => {
             FlowError::Level { example: rows[example], found, levels }
         }
-        FlowError::NonFiniteCondition(mut condition) => {
+        FlowError::NonFiniteContext(mut condition) => {
             condition.row = condition.row.map(|row| rows[row]);
-            FlowError::NonFiniteCondition(condition)
+            FlowError::NonFiniteContext(condition)
         }
         other => other,
     }

@@ -127,7 +127,7 @@ impl<F: FitFlow> FitStart for Uninit<F> {
     type Flow = F;
 
     fn start(self, batch: impl FnOnce(&Device) -> BatchOf<F>) -> Result<F, FlowError> {
-        Uninit::start(self, |flow| {
+        Uninit::initialize_with(self, |flow| {
             let (x, context) = batch(&device(&flow));
             F::initialized(Uninit::new(flow), x, &context)
         })

@@ -47,8 +47,8 @@ impl<M: Module> Trainer<M> {
     ) -> Result<Update, (usize, TrainError)> {
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
         let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
-            if let Some(condition) = part.non_finite_condition() {
-                return Err(TrainError::NonFiniteCondition { step: self.step + 1, condition });
+            if let Some(condition) = part.non_finite_context() {
+                return Err(TrainError::NonFiniteContext { step: self.step + 1, condition });
             }
             let mut pass = self.pass(device, seeds, &mut guard);
             pass.in_doubt = in_doubt;

@@ -156,7 +156,7 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// As [`Trainer::update`], except [`TrainError::UnknownDims`]; [`TrainError::Config`] for an
     /// objective without elements; [`TrainError::Batch`] if the batch does not fit the model;
-    /// [`TrainError::NonFiniteCondition`], which the policy [`NonFinite`](super::NonFinite) treats
+    /// [`TrainError::NonFiniteContext`], which the policy [`NonFinite`](super::NonFinite) treats
     /// like a loss that is not finite.
     pub fn update_on<O: Objective<M>>(
         &mut self,

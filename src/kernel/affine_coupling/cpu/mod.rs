@@ -131,9 +131,9 @@ impl AffineCoupling {
         );
     }
 
-    /// Asserts that slices of the lengths in `numbers` have as many examples as `theta`.
-    fn check<const N: usize>(&self, theta: usize, numbers: [usize; N]) {
-        for length in numbers {
+    /// Asserts that slices of the lengths in `elements` have as many examples as `theta`.
+    fn check<const N: usize>(&self, theta: usize, elements: [usize; N]) {
+        for length in elements {
             // `theta` has 2·dims elements for each example.
             let fits = length * 2 * self.dims == theta * self.example
                 && self.start + self.dims <= self.example;

@@ -49,36 +49,36 @@ impl Tile {
 
     /// Element `start + offset` of each example; an example has `row` elements. 0 beyond the last.
     #[inline(always)]
-    pub fn read<T: Real>(&self, numbers: &[T], row: usize, start: usize) -> Lanes<T> {
+    pub fn read<T: Real>(&self, elements: &[T], row: usize, start: usize) -> Lanes<T> {
         if self.dense {
             let from = self.example[0] * row + start + self.offset[0];
-            let numbers = &numbers[from..from + self.count];
-            return match numbers.first_chunk::<LANES>() {
+            let elements = &elements[from..from + self.count];
+            return match elements.first_chunk::<LANES>() {
                 Some(chunk) => *chunk,
-                None => load(numbers),
+                None => load(elements),
             };
         }
         let mut lanes = [T::zero(); LANES];
         for lane in 0..self.count {
-            lanes[lane] = numbers[self.example[lane] * row + start + self.offset[lane]];
+            lanes[lane] = elements[self.example[lane] * row + start + self.offset[lane]];
         }
         lanes
     }
 
     /// Writes where [`Tile::read`] reads.
     #[inline(always)]
-    pub fn write<T: Real>(&self, lanes: &Lanes<T>, numbers: &mut [T], row: usize, start: usize) {
+    pub fn write<T: Real>(&self, lanes: &Lanes<T>, elements: &mut [T], row: usize, start: usize) {
         if self.dense {
             let from = self.example[0] * row + start + self.offset[0];
-            let numbers = &mut numbers[from..from + self.count];
-            match numbers.first_chunk_mut::<LANES>() {
+            let elements = &mut elements[from..from + self.count];
+            match elements.first_chunk_mut::<LANES>() {
                 Some(chunk) => *chunk = *lanes,
-                None => store(lanes, numbers),
+                None => store(lanes, elements),
             }
             return;
         }
         for lane in 0..self.count {
-            numbers[self.example[lane] * row + start + self.offset[lane]] = lanes[lane];
+            elements[self.example[lane] * row + start + self.offset[lane]] = lanes[lane];
         }
     }
 

@@ -103,8 +103,8 @@ impl<T: Real> Kernel for Backward<'_, T> {
                 }
             }
             inner::<T, M>(of_scores, keys, n_padded, n_rows, products);
-            for (channel, numbers) in of_queries.chunks_exact_mut(n).enumerate() {
-                for (row, to) in numbers[start..start + n_rows].iter_mut().enumerate() {
+            for (channel, elements) in of_queries.chunks_exact_mut(n).enumerate() {
+                for (row, to) in elements[start..start + n_rows].iter_mut().enumerate() {
                     let tile = &products[row / TILE * (n_padded / TILE) + channel / TILE];
                     *to = scale * total(&tile[row % TILE][channel % TILE]);
                 }

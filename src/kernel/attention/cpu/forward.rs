@@ -54,9 +54,9 @@ impl<T: Real> Kernel for Forward<'_, T> {
             // In a last panel that is not full, the other lanes keep their values: no operation
             // crosses lanes.
             let width = WIDTH.min(queries.end - start);
-            for (panel, numbers) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
+            for (panel, elements) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
                 for (to, &from) in
-                    panel.0.as_flattened_mut().iter_mut().zip(&numbers[start..start + width])
+                    panel.0.as_flattened_mut().iter_mut().zip(&elements[start..start + width])
                 {
                     *to = from * scale;
                 }

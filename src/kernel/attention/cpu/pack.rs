@@ -25,9 +25,9 @@ pub fn rows_of_positions<T: Real>(
 ) {
     let n_channels = matrix.len() / n_positions;
     fill(packed, n_positions.div_ceil(TILE) * n_channels, [T::zero(); TILE]);
-    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
-        for (block, numbers) in numbers.chunks(TILE).enumerate() {
-            for (to, &from) in packed[block * n_channels + channel].iter_mut().zip(numbers) {
+    for (channel, elements) in matrix.chunks_exact(n_positions).enumerate() {
+        for (block, elements) in elements.chunks(TILE).enumerate() {
+            for (to, &from) in packed[block * n_channels + channel].iter_mut().zip(elements) {
                 *to = from * scale;
             }
         }
@@ -45,9 +45,9 @@ pub fn rows_of_channels<T: Real>(
 ) {
     let n_channels = matrix.len() / n_positions;
     fill(packed, n_channels.div_ceil(TILE) * n_positions, [T::zero(); TILE]);
-    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
+    for (channel, elements) in matrix.chunks_exact(n_positions).enumerate() {
         let block = &mut packed[channel / TILE * n_positions..][..n_positions];
-        for (to, &from) in block.iter_mut().zip(numbers) {
+        for (to, &from) in block.iter_mut().zip(elements) {
             to[channel % TILE] = from * scale;
         }
     }
@@ -63,10 +63,10 @@ pub fn panels<T: Real>(
     n_channels: usize,
 ) {
     fill(packed, n_positions.div_ceil(WIDTH) * n_channels, splat(T::zero()));
-    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
-        for (block, numbers) in numbers.chunks(WIDTH).enumerate() {
+    for (channel, elements) in matrix.chunks_exact(n_positions).enumerate() {
+        for (block, elements) in elements.chunks(WIDTH).enumerate() {
             let panel = packed[block * n_channels + channel].0.as_flattened_mut();
-            panel[..numbers.len()].copy_from_slice(numbers);
+            panel[..elements.len()].copy_from_slice(elements);
         }
     }
 }
@@ -79,10 +79,10 @@ pub fn unpack<T: Copy>(
     matrix: &mut [T],
     n_positions: usize,
 ) {
-    for (channel, numbers) in matrix.chunks_exact_mut(n_positions).enumerate() {
-        for (block, numbers) in numbers.chunks_mut(WIDTH).enumerate() {
+    for (channel, elements) in matrix.chunks_exact_mut(n_positions).enumerate() {
+        for (block, elements) in elements.chunks_mut(WIDTH).enumerate() {
             let panel = packed[block * n_channels + channel].0.as_flattened();
-            numbers.copy_from_slice(&panel[..numbers.len()]);
+            elements.copy_from_slice(&panel[..elements.len()]);
         }
     }
 }

@@ -10,24 +10,24 @@ pub type Tile<T> = [T; TILE];
 
 /// Up to [`TILE`] elements, followed by zeros.
 #[inline(always)]
-pub fn read<T: Real>(numbers: &[T]) -> Tile<T> {
-    if let Some(tile) = numbers.first_chunk() {
+pub fn read<T: Real>(elements: &[T]) -> Tile<T> {
+    if let Some(tile) = elements.first_chunk() {
         return *tile;
     }
     let mut tile = [T::zero(); TILE];
-    tile[..numbers.len()].copy_from_slice(numbers);
+    tile[..elements.len()].copy_from_slice(elements);
     tile
 }
 
 /// Stores as many of the elements as the slice has room for.
 #[inline(always)]
-pub fn write<T: Real>(tile: &Tile<T>, numbers: &mut [T]) {
-    if let Some(numbers) = numbers.first_chunk_mut() {
-        *numbers = *tile;
+pub fn write<T: Real>(tile: &Tile<T>, elements: &mut [T]) {
+    if let Some(elements) = elements.first_chunk_mut() {
+        *elements = *tile;
         return;
     }
-    let length = numbers.len();
-    numbers.copy_from_slice(&tile[..length]);
+    let length = elements.len();
+    elements.copy_from_slice(&tile[..length]);
 }
 
 /// Copies the elements of an example at `width` positions from `start` on. `tiles` has one tile for

@@ -96,7 +96,7 @@ impl Conv2d {
                         sum.fill(T::zero());
                         for gy in gy.chunks_exact(outputs * pixels) {
                             self.set
-                                .dispatch(Add { sum, numbers: &gy[output * pixels..][..pixels] });
+                                .dispatch(Add { sum, elements: &gy[output * pixels..][..pixels] });
                         }
                         found[0] = lane_sum(sum);
                         for (tap, found) in found[1..].iter_mut().enumerate() {
@@ -168,7 +168,7 @@ impl<T: Real> Kernel for Map<'_, T> {
 /// Adds elements to sums.
 struct Add<'a, T> {
     sum: &'a mut [T],
-    numbers: &'a [T],
+    elements: &'a [T],
 }
 
 impl<T: Real> Kernel for Add<'_, T> {
@@ -176,7 +176,7 @@ impl<T: Real> Kernel for Add<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        for (sum, &number) in self.sum.iter_mut().zip(self.numbers) {
+        for (sum, &number) in self.sum.iter_mut().zip(self.elements) {
             *sum += number;
         }
     }

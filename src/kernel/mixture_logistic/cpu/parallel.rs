@@ -53,7 +53,7 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         check(batch, rows, [theta_gradient.len()]);
         let given = |block: &Block| {
             let start = block.examples.start * batch.n_dims + block.dims.start;
-            let range = start..start + block.n_numbers();
+            let range = start..start + block.n_elements();
             (&z_gradient[range.clone()], &log_derivative_gradient[range])
         };
         if blocks.iter().all(|block| block.dims.len() == batch.n_dims) {
@@ -165,7 +165,7 @@ fn split<'a, T>(
     mut slice: &'a mut [T],
 ) -> impl Iterator<Item = &'a mut [T]> {
     blocks.iter().map(move |block| {
-        slice.split_off_mut(..block.n_numbers() * rows).expect("outputs have the batch's shape")
+        slice.split_off_mut(..block.n_elements() * rows).expect("outputs have the batch's shape")
     })
 }
 

@@ -62,7 +62,7 @@ pub struct Block {
 
 impl Block {
     /// Number of elements in the block.
-    pub fn n_numbers(&self) -> usize {
+    pub fn n_elements(&self) -> usize {
         self.examples.len() * self.dims.len()
     }
 
@@ -145,9 +145,9 @@ impl Piece {
 
     /// Copies the elements of a block to a tile.
     #[inline(always)]
-    pub fn fetch<T: Copy>(&self, numbers: &[T], tile: &mut [T]) {
+    pub fn fetch<T: Copy>(&self, elements: &[T], tile: &mut [T]) {
         for (from, to) in self.starts() {
-            tile[to..to + self.dims.len()].copy_from_slice(&numbers[from..from + self.dims.len()]);
+            tile[to..to + self.dims.len()].copy_from_slice(&elements[from..from + self.dims.len()]);
         }
     }
 

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 
 pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
 pub use network::{ChannelMixing, CouplingLaw};
-pub use stage::{Scale, StageConfig};
+pub use stage::{Resolution, StageConfig};
 
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
 use crate::bijector::invert::Invert;
@@ -107,7 +107,7 @@ impl FlowPlusPlusConfig {
         let mut image = self.image;
         for stage in &self.stages {
             stage.validate()?;
-            image = stage.scale.squeezed(image)?;
+            image = stage.resolution.squeezed(image)?;
             let site = Self::site(self.half(image, stage.pattern)?, None, &Device::default());
             let step = self.step_params(&self.net(), &site)?;
             total = sum([total, product([stage.n_couplings, step])]);
@@ -159,12 +159,12 @@ impl FlowPlusPlusConfig {
         let mut image = self.image;
         let mut stages = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
-            image = stage.scale.squeezed(image)?;
+            image = stage.resolution.squeezed(image)?;
             let site = Self::site(self.half(image, stage.pattern)?, None, device);
             let net = self.net();
             let squeeze = || SqueezeConfig::new(self.squeeze_order).layer();
             stages.push(Stage {
-                squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
+                squeezes: (0..stage.resolution.n_squeezes()).map(|_| squeeze()).collect(),
                 partition: PartitionConfig::new(stage.pattern).layer(),
                 steps: (0..stage.n_couplings)
                     .map(|_| self.step(&net, FLAT, &site))

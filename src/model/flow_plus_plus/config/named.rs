@@ -1,36 +1,36 @@
 //! The released models, and two models for a single machine.
 
 use super::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Resolution,
     StageConfig, VariationalConfig,
 };
 use crate::conditioner::{ConvStyle, ConvWeight, Mixing, OutputActivation};
 use crate::model::flow_plus_plus::EncoderBlock;
 use crate::reshape::{ChannelOrder, Pattern};
 
-fn stage(scale: Scale, pattern: Pattern, n_couplings: usize) -> StageConfig {
-    StageConfig { scale, pattern, n_couplings }
+fn stage(resolution: Resolution, pattern: Pattern, n_couplings: usize) -> StageConfig {
+    StageConfig { resolution, pattern, n_couplings }
 }
 
 /// Stages of the CIFAR-10 model: 4 couplings; after the squeeze 2, then 3.
 fn cifar10_stages(pattern: Pattern) -> Vec<StageConfig> {
     vec![
-        stage(Scale::Keep, pattern, 4),
-        stage(Scale::Squeeze, Pattern::Channels, 2),
-        stage(Scale::Keep, pattern, 3),
+        stage(Resolution::Keep, pattern, 4),
+        stage(Resolution::Squeeze, Pattern::Channels, 2),
+        stage(Resolution::Keep, pattern, 3),
     ]
 }
 
 /// Stages for larger images: 4 couplings on 32x32 positions, then 2 and 2 after each of two
 /// squeezes.
-fn large_stages(first: Scale) -> Vec<StageConfig> {
+fn large_stages(first: Resolution) -> Vec<StageConfig> {
     use Pattern::{Channels, Stripes};
     vec![
         stage(first, Stripes, 4),
-        stage(Scale::Squeeze, Channels, 2),
-        stage(Scale::Keep, Stripes, 2),
-        stage(Scale::Squeeze, Channels, 2),
-        stage(Scale::Keep, Stripes, 2),
+        stage(Resolution::Squeeze, Channels, 2),
+        stage(Resolution::Keep, Stripes, 2),
+        stage(Resolution::Squeeze, Channels, 2),
+        stage(Resolution::Keep, Stripes, 2),
     ]
 }
 
@@ -77,7 +77,7 @@ impl FlowPlusPlusConfig {
     /// The paper's ablation without self-attention, which is replaced by a maximum over channels:
     /// 31,443,440 parameters.
     pub fn cifar10_without_attention() -> Self {
-        Self::cifar10().with_mixing(Mixing::Maxout)
+        Self::cifar10().with_mixing(Mixing::PositionwiseMaxout)
     }
 
     /// The paper's model of 32x32 ImageNet, with weight normalisation: 168,955,724 parameters.
@@ -93,10 +93,10 @@ impl FlowPlusPlusConfig {
             ..cifar10_noise(Pattern::Stripes, 128)
         };
         let stages = vec![
-            stage(Scale::Keep, Pattern::Stripes, 4),
-            stage(Scale::Keep, Pattern::Stripes, 3),
-            stage(Scale::Squeeze, Pattern::Channels, 3),
-            stage(Scale::Keep, Pattern::Stripes, 3),
+            stage(Resolution::Keep, Pattern::Stripes, 4),
+            stage(Resolution::Keep, Pattern::Stripes, 3),
+            stage(Resolution::Squeeze, Pattern::Channels, 3),
+            stage(Resolution::Keep, Pattern::Stripes, 3),
         ];
         Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
             .with_n_filters(128)
@@ -107,7 +107,7 @@ impl FlowPlusPlusConfig {
     }
 
     /// The model of images of 64x64 and larger, with `n_blocks` blocks.
-    fn large(image: [usize; 3], first: Scale, n_blocks: usize) -> Self {
+    fn large(image: [usize; 3], first: Resolution, n_blocks: usize) -> Self {
         let noise = VariationalConfig {
             n_blocks: 5,
             mixing: NoiseMixing::None,
@@ -128,7 +128,7 @@ impl FlowPlusPlusConfig {
     /// positional embedding `[96, 64, 32]` that is never read, since these couplings have no
     /// attention. `with_n_levels(32)` gives the released 5-bit model.
     pub fn imagenet64() -> Self {
-        Self::large([3, 64, 64], Scale::Squeeze, 16)
+        Self::large([3, 64, 64], Resolution::Squeeze, 16)
     }
 
     /// The released model of 64x64 CelebA at 5 bits: [`FlowPlusPlusConfig::imagenet64`] with 32
@@ -142,7 +142,7 @@ impl FlowPlusPlusConfig {
     /// The released code counts 122,790,952, with four positional embeddings `[96, 128, 64]` that
     /// are never read, as in [`FlowPlusPlusConfig::imagenet64`].
     pub fn celeba128() -> Self {
-        Self::large([3, 128, 128], Scale::SqueezeRepeatedly { times: 2 }, 12).with_n_levels(32)
+        Self::large([3, 128, 128], Resolution::SqueezeRepeatedly { times: 2 }, 12).with_n_levels(32)
     }
 
     /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for a single
@@ -168,8 +168,8 @@ impl FlowPlusPlusConfig {
             ..cifar10_noise(Pattern::Checkerboard, 16)
         };
         let stages = vec![
-            stage(Scale::Squeeze, Pattern::Channels, 2),
-            stage(Scale::Keep, Pattern::Checkerboard, 2),
+            stage(Resolution::Squeeze, Pattern::Channels, 2),
+            stage(Resolution::Keep, Pattern::Checkerboard, 2),
         ];
         Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
             .with_law(CouplingLaw::MixLogCdf { n_components: 4 })

@@ -8,7 +8,7 @@ use crate::reshape::Pattern;
 /// Resolution of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Scale {
+pub enum Resolution {
     /// That of the preceding stage.
     Keep,
     /// Half of it, after a squeeze.
@@ -20,7 +20,7 @@ pub enum Scale {
     },
 }
 
-impl Scale {
+impl Resolution {
     /// Number of squeezes before the couplings.
     pub fn n_squeezes(self) -> usize {
         match self {
@@ -54,7 +54,7 @@ impl Scale {
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
     /// Resolution.
-    pub scale: Scale,
+    pub resolution: Resolution,
     /// Pattern of the halves.
     pub pattern: Pattern,
     /// Number of couplings.
@@ -68,10 +68,10 @@ impl StageConfig {
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::repeated("StageConfig", "n_couplings", self.n_couplings)?;
-        match self.scale {
-            Scale::SqueezeRepeatedly { times } if times < 2 => Err(ConfigError::OutOfRange {
+        match self.resolution {
+            Resolution::SqueezeRepeatedly { times } if times < 2 => Err(ConfigError::OutOfRange {
                 config: "StageConfig",
-                field: "scale.times",
+                field: "resolution.times",
                 range: "[2, ∞)",
                 found: times as f64,
             }),

@@ -29,11 +29,11 @@ impl Channels {
     }
 }
 
-/// Elements from a place to the next, for `numbers` elements in each place: an odd number of whole
+/// Elements from a place to the next, for `elements` of them in each place: an odd number of whole
 /// vectors. Places that are a power of two apart would share a set of the cache, which has fewer
 /// ways than there are places.
-pub fn step(numbers: usize) -> usize {
-    ((numbers / LANES) | 1) * LANES
+pub fn step(elements: usize) -> usize {
+    ((elements / LANES) | 1) * LANES
 }
 
 /// `out[p, c] = x[c, p]`.

@@ -11,7 +11,7 @@ use crate::kernel::simd::InstructionSet;
 /// elements further on.
 #[derive(Debug)]
 pub struct Places<N> {
-    pub numbers: N,
+    pub elements: N,
     pub step: usize,
 }
 
@@ -49,7 +49,7 @@ impl Load<'_> {
             out: image,
             pitch,
         });
-        let Places { numbers: places, step } = places;
+        let Places { elements: places, step } = places;
         let (height, width, stride) = (grid.height, grid.width, channels.stride());
         let layout = Layout { height, width, first: rows.start, pitch, stride, step };
         let rows = chunk.rows.clone();

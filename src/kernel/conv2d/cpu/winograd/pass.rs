@@ -137,7 +137,7 @@ impl<T: Scratch> Pass<'_, T> {
             x.chunks_exact(image).skip(chunk.images.start).take(chunk.images.len()).enumerate()
         {
             let places =
-                Places { numbers: &mut met[index * per_image * from.stride()..], step: of_met };
+                Places { elements: &mut met[index * per_image * from.stride()..], step: of_met };
             Load { set, grid, channels: from, chunk }.run(x, places, scratch);
         }
         for place in 0..PLACES {
@@ -151,7 +151,7 @@ impl<T: Scratch> Pass<'_, T> {
         for (index, y) in y.chunks_exact_mut(to.n).enumerate() {
             let image = chunk.images.start + index;
             let places =
-                Places { numbers: &made[index * per_image * to.stride()..], step: of_made };
+                Places { elements: &made[index * per_image * to.stride()..], step: of_made };
             self.store(places, chunk, image, y, scratch);
         }
     }
@@ -191,7 +191,7 @@ impl<T: Scratch> Pass<'_, T> {
             };
             for (part, image) in parts[..to.parts * size].chunks_exact_mut(size).enumerate() {
                 let tile = (first - chunk.rows.start) * grid.columns();
-                let places = &places.numbers[tile * stride + part * to.n..];
+                let places = &places.elements[tile * stride + part * to.n..];
                 set.dispatch(ToResults {
                     layout,
                     places,

@@ -123,7 +123,7 @@ impl Block {
         for (index, image) in chunk.images.clone().enumerate() {
             let x = &x[(image * channels + first) * grid.pixels()..][..met.n * grid.pixels()];
             let places =
-                Places { numbers: &mut of_x[index * per_image * met.stride()..], step: met_step };
+                Places { elements: &mut of_x[index * per_image * met.stride()..], step: met_step };
             Load { set, grid, channels: met, chunk }.run(x, places, scratch);
             let gy = &gy[image * made.n * grid.pixels()..][..made.n * grid.pixels()];
             let (x, pixels, pitch) =

@@ -48,7 +48,7 @@ fn gradients_in_f64() {
 /// log-scales) at its element, before the terms of one gradient cancel. Errors that follow from
 /// those of large `u_k` are not counted.
 fn gradient_error(problem: &Problem<f32>, set: InstructionSet, gz: &[f32], gl: &[f32]) -> f64 {
-    let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let wide = |elements: &[f32]| elements.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let (x_gradient, theta_gradient) = problem.backward(set, gz, gl);
     let (x_truth, theta_truth) = problem.to_f64().backward(set, &wide(gz), &wide(gl));
     let k = problem.k;

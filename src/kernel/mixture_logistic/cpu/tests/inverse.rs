@@ -12,7 +12,7 @@ use super::problem::{Problem, Spread, cases, normal};
 fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
     let epsilon = T::epsilon().to_f64().unwrap();
     for set in InstructionSet::available() {
-        let (mut n_numbers, mut n_steep, mut worst) = (0, 0, 0.0);
+        let (mut n_elements, mut n_steep, mut worst) = (0, 0, 0.0);
         for (n, d, k, spread, seed) in cases(spread) {
             let problem = Problem::<T>::draw(n, d, k, spread, seed);
             let z = if of_forward {
@@ -37,7 +37,7 @@ fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
                     + problem.parameter(index, 1).abs()
                     + reached.slack_t * (-log_scale).exp();
                 let (error, allowed) = ((reached.t - t).abs(), 8.0 * epsilon * scale);
-                n_numbers += 1;
+                n_elements += 1;
                 if error <= allowed {
                     worst = f64::max(worst, error / scale);
                     continue;
@@ -56,7 +56,7 @@ fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
             }
         }
         println!(
-            "{spread:?}: {n_steep} of {n_numbers} steep, worst residual of the others {worst:.2e}"
+            "{spread:?}: {n_steep} of {n_elements} steep, worst residual of the others {worst:.2e}"
         );
     }
 }

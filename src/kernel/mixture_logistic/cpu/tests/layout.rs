@@ -7,8 +7,8 @@ use crate::kernel::simd::InstructionSet;
 
 use super::problem::{Problem, Spread};
 
-fn bits(numbers: &[f32]) -> Vec<u32> {
-    numbers.iter().map(|x| x.to_bits()).collect()
+fn bits(elements: &[f32]) -> Vec<u32> {
+    elements.iter().map(|x| x.to_bits()).collect()
 }
 
 /// Elements are independent of each other, so neither blocks nor strides nor threads change a bit.
@@ -60,7 +60,7 @@ fn layout_is_immaterial() {
             [Block { examples: 0..n, dims: 0..d / 2 }, Block { examples: n / 2..n, dims: d / 3..d }]
         {
             let width = block.dims.len();
-            let numbers = |whole: &[f32]| -> Vec<f32> {
+            let elements = |whole: &[f32]| -> Vec<f32> {
                 let rows = block
                     .examples
                     .clone()
@@ -68,7 +68,7 @@ fn layout_is_immaterial() {
                 rows.copied().collect()
             };
             let (mut first, mut second) =
-                (vec![0.0; block.n_numbers()], vec![0.0; block.n_numbers()]);
+                (vec![0.0; block.n_elements()], vec![0.0; block.n_elements()]);
             let outputs = (&mut first, &mut second);
             set.dispatch(Forward {
                 law,
@@ -79,19 +79,19 @@ fn layout_is_immaterial() {
             });
             assert_eq!(
                 (bits(&first), bits(&second)),
-                (bits(&numbers(&z)), bits(&numbers(&log_derivative)))
+                (bits(&elements(&z)), bits(&elements(&log_derivative)))
             );
-            let mut theta_gradient = vec![0.0; block.n_numbers() * n_rows(k)];
+            let mut theta_gradient = vec![0.0; block.n_elements() * n_rows(k)];
             set.dispatch(Backward {
                 law,
                 batch,
                 block: block.clone(),
-                z_gradient: &numbers(&z),
-                log_derivative_gradient: &numbers(&problem.x),
+                z_gradient: &elements(&z),
+                log_derivative_gradient: &elements(&problem.x),
                 x_gradient: &mut first,
                 theta_gradient: ThetaGradient::Whole(&mut theta_gradient),
             });
-            assert_eq!(bits(&first), bits(&numbers(&gradients.0)));
+            assert_eq!(bits(&first), bits(&elements(&gradients.0)));
             for (index, example) in block.examples.clone().enumerate() {
                 for row in 0..n_rows(k) {
                     let found = &theta_gradient[(index * n_rows(k) + row) * width..][..width];

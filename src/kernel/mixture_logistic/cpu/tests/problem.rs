@@ -92,7 +92,7 @@ impl<T: ExponentLimit> Problem<T> {
     }
 
     pub fn to_f64(&self) -> Problem<f64> {
-        let wide = |numbers: &[T]| numbers.iter().map(|x| x.to_f64().unwrap()).collect();
+        let wide = |elements: &[T]| elements.iter().map(|x| x.to_f64().unwrap()).collect();
         Problem {
             n_examples: self.n_examples,
             n_dims: self.n_dims,

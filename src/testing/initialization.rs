@@ -3,11 +3,11 @@
 use burn::tensor::DType;
 
 use super::check::{Check, Outcome};
-use super::condition::Condition;
 use super::conformance::Conformance;
+use super::context::SampleContext;
+use super::elements::{Elements, largest};
 use super::failure::{Failure, Fault, Setting};
-use super::inputs::Draw;
-use super::numbers::{Numbers, largest};
+use super::inputs::Region;
 use super::parameters::{gradients, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
@@ -19,44 +19,47 @@ use crate::bijector::boxed::BoxBijector;
 ///
 /// # Errors
 /// The first value that differs, or what changed.
-pub fn start<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Start
-        .under([Setting::new(DType::F64, Draw::Ordinary, 8, 91)], |setting| started(of, setting))
+pub fn initialization<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
+    Check::Initialization.under([Setting::new(DType::F64, Region::Ordinary, 8, 91)], |setting| {
+        initialised(of, setting)
+    })
 }
 
-fn started<const D: usize, C: Condition>(
+fn initialised<const D: usize, C: SampleContext>(
     of: &Conformance<D, C>,
     setting: Setting,
 ) -> Result<f64, Fault> {
-    let Setting { dtype, draw, batch, seed } = setting;
+    let Setting { dtype, region, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let known = |bijector: &BoxBijector<D, C>| -> Vec<_> {
         parameters(bijector).into_iter().map(|p| (p.path, p.id, p.trained)).collect()
     };
     let before = known(&bijector);
     let (x, context) =
-        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
-    let (started, passed) = bijector.initialize(x.clone(), &context);
-    if known(&started) != before {
+        (of.sample(region, seed + 1, batch, dtype), of.sample_context(seed + 2, batch, dtype));
+    let (initialised, passed) = bijector.initialize(x.clone(), &context);
+    if known(&initialised) != before {
         return Err(Fault::Changed {
             how: "initialize",
             what: "names or ids of parameters, or which of them are trained",
         });
     }
-    let z = Numbers::of(&started.forward(x.clone(), &context).0);
+    let z = Elements::of(&initialised.forward(x.clone(), &context).0);
     // The initialisation may scale outputs where forward scales weights: the same value by another
     // order of operations.
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&z.values));
     let used =
-        Numbers::of(&passed).near("output of initialize, against forward,", &z, |_| allowed)?;
-    let back = started.inverse(passed.clone(), &context);
+        Elements::of(&passed).near("output of initialize, against forward,", &z, |_| allowed)?;
+    let back = initialised.inverse(passed.clone(), &context);
     let back =
-        Numbers::of(&back)
-            .near("x -> z -> x after initialisation", &Numbers::of(&x), |_| allowed)?;
+        Elements::of(&back)
+            .near("x -> z -> x after initialisation", &Elements::of(&x), |_| allowed)?;
     // A leaf makes the sum differentiable even if nothing else in it is.
     let leaf = passed.zeros_like().require_grad();
     let found = (passed + leaf).sum().backward();
-    if gradients(&started, &found).iter().any(Option::is_some) {
+    if gradients(&initialised, &found).iter().any(Option::is_some) {
         return Err(Fault::OnGraph("output of initialize"));
     }
     Ok(used.max(back))

@@ -1,18 +1,18 @@
-//! Conditions as lists of numbers, so that a check can sample, shift and compare them without
+//! Conditions as lists of elements, so that a check can sample, shift and compare them without
 //! knowing their type.
 
 use burn::tensor::{DType, Device, Gradients, Tensor};
 
-use super::numbers::{normal, numbers, tensor};
+use super::elements::{elements, normal, tensor};
 use crate::context::Context;
 
 /// A condition under which a bijector can be checked: nothing, a tensor, or pairs of conditions.
-pub trait Condition: Context {
+pub trait SampleContext: Context {
     /// Shape of the condition of one example.
     type Shape: Clone + 'static;
 
     /// Random conditions for `batch` examples.
-    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self;
+    fn sample(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self;
 
     /// All elements, outside any graph.
     fn values(&self) -> Vec<f64>;
@@ -33,10 +33,10 @@ pub trait Condition: Context {
     fn collected(gradient: Self::Gradient) -> Option<Vec<f64>>;
 }
 
-impl Condition for () {
+impl SampleContext for () {
     type Shape = ();
 
-    fn draw((): &(), _: usize, _: DType, _: &Device, _: u64) {}
+    fn sample((): &(), _: usize, _: DType, _: &Device, _: u64) {}
 
     fn values(&self) -> Vec<f64> {
         Vec::new()
@@ -53,17 +53,17 @@ impl Condition for () {
     }
 }
 
-impl<const K: usize> Condition for Tensor<K> {
+impl<const K: usize> SampleContext for Tensor<K> {
     type Shape = [usize; K];
 
-    fn draw(shape: &[usize; K], batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
+    fn sample(shape: &[usize; K], batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
         let mut shape = *shape;
         shape[0] = batch;
         tensor(normal(seed, shape.iter().product(), 1.0), shape, dtype, device)
     }
 
     fn values(&self) -> Vec<f64> {
-        numbers(self)
+        elements(self)
     }
 
     fn with(&self, values: &mut &[f64]) -> Self {
@@ -73,21 +73,21 @@ impl<const K: usize> Condition for Tensor<K> {
     }
 
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {
-        self.grad(gradients).map(|gradient| numbers(&gradient))
+        self.grad(gradients).map(|gradient| elements(&gradient))
     }
 
     fn collected(gradient: Self::Gradient) -> Option<Vec<f64>> {
-        gradient.map(|gradient| numbers(&gradient))
+        gradient.map(|gradient| elements(&gradient))
     }
 }
 
-impl<A: Condition, B: Condition> Condition for (A, B) {
+impl<A: SampleContext, B: SampleContext> SampleContext for (A, B) {
     type Shape = (A::Shape, B::Shape);
 
-    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
+    fn sample(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
         (
-            A::draw(&shape.0, batch, dtype, device, seed),
-            B::draw(&shape.1, batch, dtype, device, seed + 1),
+            A::sample(&shape.0, batch, dtype, device, seed),
+            B::sample(&shape.1, batch, dtype, device, seed + 1),
         )
     }
 

@@ -4,15 +4,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Numbers in (−2, 2), some of them 0.
-pub fn numbers(length: usize, seed: u64) -> Vec<f64> {
+pub fn elements(length: usize, seed: u64) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(seed);
     (0..length)
         .map(|i| if i % 17 == 5 { 0.0 } else { f64::from(rng.random_range(-2.0f32..2.0)) })
         .collect()
 }
 
-pub fn cast<T: Scratch>(numbers: &[f64]) -> Vec<T> {
-    numbers.iter().map(|&number| T::of(number)).collect()
+pub fn cast<T: Scratch>(elements: &[f64]) -> Vec<T> {
+    elements.iter().map(|&number| T::of(number)).collect()
 }
 
 /// Largest difference, relative to the largest expected number.

@@ -1,4 +1,4 @@
-//! Conversions between tensors and plain float64 numbers, and random numbers of the host. The
+//! Conversions between tensors and float64 values, and random numbers of the host. The
 //! device's seed is global, and tests run in parallel.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::failure::Fault;
 
-/// A lock for code that draws from a device's generator (new modules, dropout, noise), which all
+/// A lock for code that samples from a device's generator (new modules, dropout, noise), which all
 /// threads share. The checks hold it while they seed a device. Hold it in your own tests that run
 /// beside them and rely on a seed.
 pub fn device_rng() -> MutexGuard<'static, ()> {
@@ -38,7 +38,7 @@ pub fn tensor<const D: usize>(
 }
 
 /// The elements of a tensor, row by row.
-pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
+pub fn elements<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
     tensor.clone().inner().into_data().convert_dtype(DType::F64).iter::<f64>().collect()
 }
 
@@ -68,14 +68,14 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The elements of a tensor with their shape.
-pub(super) struct Numbers {
+pub(super) struct Elements {
     pub(super) values: Vec<f64>,
     dims: Vec<usize>,
 }
 
-impl Numbers {
+impl Elements {
     pub(super) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
-        Self { values: numbers(tensor), dims: tensor.dims().to_vec() }
+        Self { values: elements(tensor), dims: tensor.dims().to_vec() }
     }
 
     /// The elements of a parameter, whose shape does not matter.
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_worst_number_is_named_by_its_place() {
-        let table = |values: Vec<f64>| Numbers { values, dims: vec![2, 3] };
+        let table = |values: Vec<f64>| Elements { values, dims: vec![2, 3] };
         let found = table(vec![0.0, 1.0, 2.0, 3.0, 4.5, 5.25]);
         let expected = table(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(found.near("x", &expected, |_| 1.0), Ok(0.5));

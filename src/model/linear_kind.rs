@@ -6,9 +6,9 @@ use crate::linear::{ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Con
 
 /// The layers that precede every coupling or autoregressive layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Between {
+pub enum LinearKind {
     /// None.
-    Nothing,
+    None,
     /// A norm that is initialised from data, for data of any scale.
     Norm,
     /// A norm, and a matrix over all elements that is initialised as a random orthogonal matrix.
@@ -17,18 +17,18 @@ pub enum Between {
     NormAndMatrix,
 }
 
-/// The layers of a [`Between`].
-pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
+/// The layers of a [`LinearKind`].
+pub type LinearLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
 
 /// The configuration of these layers.
-pub(super) type BetweenConfig = (Option<ActNormConfig>, Option<Conv1x1Config>);
+pub(super) type LinearLayersConfig = (Option<ActNormConfig>, Option<Conv1x1Config>);
 
-impl Between {
+impl LinearKind {
     /// The configuration of the layers; `constant` is that of the norm.
-    pub(super) fn config(self, constant: ConstantChannel) -> BetweenConfig {
+    pub(super) fn config(self, constant: ConstantChannel) -> LinearLayersConfig {
         let norm = ActNormConfig::new().with_constant(constant);
         match self {
-            Self::Nothing => (None, None),
+            Self::None => (None, None),
             Self::Norm => (Some(norm), None),
             Self::NormAndMatrix => (Some(norm), Some(Conv1x1Config::new())),
         }
