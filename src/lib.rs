@@ -33,34 +33,37 @@
 //! # Map
 //! | topic | items |
 //! |---|---|
-//! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
-//! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] or [`MaskedCoupling`], from a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
-//! | autoregressive layers | [`MaskedAutoregressive`], from a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | a first program | [`prelude`] |
+//! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
+//! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
+//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
+//! | autoregressive layers | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
-//! | conditions | [`Context`]: [`Features`] |
-//! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
-//! | several resolutions | [`MultiScale`], [`Latents`] |
+//! | any network, from a JSON file | [`AnyNetConfig`] |
+//! | normalising | [`ActNorm`], [`PositionNorm`] |
+//! | mixing channels | [`Conv1x1`], [`ChannelMatrix`], [`Householder`] |
+//! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
-//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
-//! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
-//! | a first program | [`prelude`] |
-//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
-//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a file, [`AnyLayerConfig`] |
-//! | initialisation from data, and its errors | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
+//! | several resolutions | [`MultiScale`], [`Latents`] |
+//! | priors | [`StandardNormal`], [`DiagonalNormal`], [`NormalMixture`], [`ConditionalNormal`], [`Uniform`] |
+//! | conditions | [`Context`], [`Features`], [`Flow::given`] |
+//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`] |
+//! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
+//! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
+//! | results row by row | [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
+//! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
+//! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
+//! | data sets and loaders | [`data`] |
+//! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
+//! | a layer of your own | [`Bijector`], [`ShapeMap`], [`Leaf`], [`Rearrange`], [`check_shape`] |
+//! | a backward pass, a visit or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
+//! | a network of your own | [`Net`], [`NetConfig`], [`NetSite`]; its parts: [`conditioner::layer`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
-//! | parts of networks | [`conditioner::layer`] |
-//! | a backward pass, a visit or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
-//! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
-//! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
-//! | training | [`train`]; less memory: [`GradientMemory`] |
 //! | fused operations | [`kernel`] |
-//! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
-//! | images | [`data`] |
 //! | replacing a file atomically | [`whole_file`] |
 //!
 //! # Conventions
@@ -138,7 +141,7 @@ pub use elementwise::{
     ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
-pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
+pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis};
 pub use flow::likelihood::{BitsPerDim, LogLikelihood};
 pub use flow::surjection::{Continuous, Surjection};
 pub use flow::uninit::Uninit;

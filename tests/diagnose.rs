@@ -5,6 +5,7 @@ mod build;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
+use flowkit::flow::diagnose::diagnose;
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Resolution, StageConfig,
@@ -16,7 +17,6 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoxBijector, Context, ContextShape, Conv1x1Config,
     CouplingConfig, Density, Diagnosis, DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half,
     LayerConfig, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap, Site, StandardNormal,
-    diagnose,
 };
 
 fn device() -> Device {
