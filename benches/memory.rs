@@ -115,7 +115,7 @@ fn flow_plus_plus(
 }
 
 fn glow(name: String, config: GlowConfig, batch: usize, backward: GradientMemory) -> Item {
-    let data = (config.image, 1 << config.n_bits);
+    let data = (config.image, config.n_levels);
     let start = |model: Uninit<Glow>, x| model.initialize(x).expect("images of this shape");
     item(
         name,
@@ -157,7 +157,7 @@ fn items() -> Vec<Item> {
         ));
         items.push(glow(
             large("glow.celeba_hq256"),
-            GlowConfig::celeba_hq256().with_n_bits(8),
+            GlowConfig::celeba_hq256().with_n_levels(256),
             1,
             backward,
         ));

@@ -24,7 +24,7 @@ use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::glow::{Glow, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset};
 use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
-use flowkit::{BitsPerDim, ConfigError, Density};
+use flowkit::{BitDepth, BitsPerDim, ConfigError, Density};
 use flowkit_runs::image::{
     Defaults, Failure, Folder, ImageConfig, Levels, MiMalloc, Run, RunArgs, Setting, Setup,
     likelihood, read_config, write_evaluation, write_samples,
@@ -108,7 +108,10 @@ fn run(args: &Args) -> Result<(), Failure> {
 fn model(args: &Args, preset: Preset) -> Result<GlowConfig, ConfigError> {
     let own = preset.model();
     let config = GlowConfig {
-        n_bits: args.bits.unwrap_or(own.n_bits),
+        n_levels: match args.bits {
+            Some(bits) => BitDepth::new(bits)?.n_levels(),
+            None => own.n_levels,
+        },
         coupling: match args.coupling {
             Some(Coupling::Additive) => GlowCoupling::Additive,
             Some(Coupling::Affine) => GlowCoupling::Affine,
@@ -148,7 +151,7 @@ fn defaults(args: &Args, preset: Preset) -> Defaults {
         Setting::new("coupling", args.coupling.map(value_name), value_name(coupling)),
         Setting::new("permutation", args.permutation.map(value_name), value_name(mixing)),
         Setting::new("prior", args.prior.map(value_name), value_name(Prior::Learned)),
-        Setting::new("bits", args.bits, own.n_bits),
+        Setting::new("bits", args.bits, own.n_levels.ilog2() as usize),
     ];
     let (training, batch_size) = (preset.training(), preset.batch_size());
     Defaults { training, batch_size, augmentations: preset.augmentations(), flags }

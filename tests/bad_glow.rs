@@ -37,8 +37,8 @@ fn minute() -> GlowConfig {
 #[test]
 fn configurations_say_what_is_wrong() {
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
-        (minute().with_n_bits(0).validate(), "`n_bits` must lie in [1, 8], found 0"),
-        (minute().with_n_bits(9).validate(), "`n_bits` must lie in [1, 8], found 9"),
+        (minute().with_n_levels(1).validate(), "`n_levels` must lie in [2, ∞), found 1"),
+        (minute().with_n_levels(1 << 17).validate(), "`n_levels` must be at most 65536 in F32"),
         (GlowConfig::new([3, 8, 8], 0, 1).validate(), "GlowConfig: `n_scales` must be at least 1"),
         (GlowConfig::new([3, 8, 8], 2, 0).validate(), "GlowConfig: `n_steps` must be at least 1"),
         (GlowConfig::new([0, 8, 8], 2, 1).validate(), "`image[0]`"),
@@ -51,7 +51,7 @@ fn configurations_say_what_is_wrong() {
             GlowClassifierConfig::for_model(&minute()).map(|_| ()),
             "GlowClassifierConfig: `n_classes`",
         ),
-        (GlowClassifierConfig::for_model(&minute().with_n_bits(9)).map(|_| ()), "`n_bits`"),
+        (GlowClassifierConfig::for_model(&minute().with_n_levels(1)).map(|_| ()), "`n_levels`"),
         (
             GlowClassifierConfig { n_channels: 0, n_classes: 2 }.validate(),
             "GlowClassifierConfig: `n_channels`",

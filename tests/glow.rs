@@ -320,7 +320,7 @@ fn fewer_bits_are_fewer_levels() {
     let depth = BitDepth::new(5).unwrap();
     let x = corners(16, &device);
     let model = minute()
-        .with_n_bits(5)
+        .with_n_levels(32)
         .build(&device)
         .unwrap()
         .initialize(depth.reduce(x.clone()))

@@ -83,7 +83,7 @@ fn of_glow() {
         let side = 1 << config.n_scales;
         let mut config: GlowConfig = config.with_n_filters(4);
         (config.image, config.n_steps) = ([3, side, side], 1);
-        let x = levels([8, 3, side, side], 1 << config.n_bits);
+        let x = levels([8, 3, side, side], config.n_levels);
         let model = config.build(&device()).unwrap().initialize(x.clone()).unwrap();
         assert_no_fault(&model, &NegativeLogLikelihood::new(x.clone()), &preset.to_string());
 

@@ -270,7 +270,7 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     let _guard = device_rng();
     let shape = [8, 3, 8, 8];
     for (bits, black) in [(8, 0), (8, 255), (5, 7)] {
-        let config = GlowConfig::new([3, 8, 8], 2, 4).with_n_bits(bits).with_n_filters(12);
+        let config = GlowConfig::new([3, 8, 8], 2, 4).with_n_levels(1 << bits).with_n_filters(12);
         let model = config.build(&device()).unwrap().initialize(levels(shape, |_| black)).unwrap();
         let noise = levels(shape, |index| scattered(index) >> (8 - bits));
         let found = model.evaluate(noise).unwrap().bits_per_dim().value();

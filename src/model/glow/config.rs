@@ -20,7 +20,7 @@ use crate::linear::{
     ActNormConfig, ChannelMatrixConfig, ConstantChannel, Conv1x1Config, MatrixInit,
 };
 use crate::prior::StandardNormal;
-use crate::quantize::{BitDepth, UniformDequantizationConfig};
+use crate::quantize::UniformDequantizationConfig;
 use crate::reshape::order::Order;
 use crate::reshape::permutation::PermutationConfig;
 use crate::reshape::{ChannelOrder, SqueezeConfig};
@@ -80,8 +80,8 @@ config! {
         pub n_scales: usize,
         /// Number of steps `K` at each scale.
         pub n_steps: usize,
-        /// Number of bits of a pixel, 1 to 8.
-        pub n_bits: usize = 8,
+        /// Number of levels of a pixel, at least 2: 256 for 8 bits.
+        pub n_levels: usize = 256,
         /// How the couplings transform their second half.
         pub coupling: GlowCoupling = GlowCoupling::Affine,
         /// How the steps mix their channels.
@@ -125,7 +125,7 @@ impl GlowConfig {
     /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620
     /// parameters.
     pub fn celeba_hq256() -> Self {
-        Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)
+        Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_levels(32)
     }
 
     /// Eight steps at each scale with 128 filters, for a single machine: 1,739,796 parameters.
@@ -173,7 +173,7 @@ impl GlowConfig {
             ConfigError::positive(NAME, field, value)?;
         }
         ConfigError::repeated(NAME, "n_steps", self.n_steps)?;
-        BitDepth::new(self.n_bits)?;
+        UniformDequantizationConfig::new().with_n_levels(self.n_levels).validate()?;
         if let GlowPrior::Classes { n_classes } = self.prior {
             ConfigError::positive(NAME, "n_classes", n_classes)?;
         }
@@ -276,7 +276,7 @@ impl GlowConfig {
         let levels =
             (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
         let dequantization =
-            UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).build()?;
+            UniformDequantizationConfig::new().with_n_levels(self.n_levels).build()?;
         let [c, h, w] = self.image;
         let shape = [1, c, h, w];
         let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);
@@ -288,7 +288,7 @@ impl GlowConfig {
     /// of the noise, which is uniform over a level. A norm that scaled such a channel to deviation
     /// 1 would initialise a model of black images, in which all other images are almost impossible.
     fn flat(&self) -> f64 {
-        1.5 / (12f64.sqrt() * f64::from(1u32 << self.n_bits))
+        1.5 / (12f64.sqrt() * self.n_levels as f64)
     }
 
     /// Number of channels of the steps of a scale: each squeeze multiplies it by four, and each

@@ -43,7 +43,7 @@
 //! let x = Tensor::<4>::random([8, 3, 8, 8], Distribution::Uniform(0.0, 256.0), &device).int();
 //! let x = depth.reduce(x); // 0..31
 //! let glow = GlowConfig::new([3, 8, 8], 2, 1)
-//!     .with_n_bits(5)
+//!     .with_n_levels(32)
 //!     .with_n_filters(8)
 //!     .build(&device)?
 //!     .initialize(x.clone())?;

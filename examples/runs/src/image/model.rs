@@ -61,7 +61,7 @@ impl ImageConfig for GlowConfig {
     }
 
     fn n_levels(&self) -> usize {
-        1 << self.n_bits
+        self.n_levels
     }
 
     fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
