@@ -70,7 +70,7 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
 
-    /// `⟨self, gradient⟩`, `[1]`. Its derivative passes a gradient that a walk collected back to
+    /// `⟨self, gradient⟩`, `[1]`. Its derivative passes a gradient that a replay collected back to
     /// the network that computed this condition. `None` if there is no gradient to pass.
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }

@@ -356,7 +356,7 @@ fn a_run_without_a_policy_stores() {
     assert!(resumed.guard().is_none());
 }
 
-/// A loss that knows no walk.
+/// A loss without a replay.
 struct Closed;
 
 impl<M> Objective<M> for Closed {
@@ -408,7 +408,7 @@ fn what_a_policy_cannot_do_is_an_error() {
         trainer.update_on(&device(), &Closed).unwrap_err(),
     ] {
         assert!(
-            matches!(error, TrainError::NotWalkable { gradient_memory: GradientMemory::Recompute }),
+            matches!(error, TrainError::NoReplay { gradient_memory: GradientMemory::Recompute }),
             "{error}"
         );
         assert!(

@@ -16,7 +16,8 @@ use gradient::{agree, device};
 
 const UPDATES: usize = 100;
 
-/// Walks here keep nothing and compare nothing: a guard could only bring the rebuilt inputs nearer.
+/// Replays here keep nothing and compare nothing: a guard could only bring the rebuilt inputs
+/// nearer.
 #[test]
 #[ignore = "minutes"]
 fn policies_agree_on_the_cifar10_model() {
@@ -26,7 +27,7 @@ fn policies_agree_on_the_cifar10_model() {
         data.batch(&indices, &device())
     };
     device().seed(1);
-    // A stored graph draws masks in another order than a walk, which draws them layer by layer.
+    // A stored graph draws masks in another order than a replay, which draws them layer by layer.
     let config =
         FlowPlusPlusConfig::cifar10().with_style(flowkit::ConvStyle::new().with_dropout(0.0));
     let model = config.build(&device()).unwrap().initialize(images(0, 16)).unwrap();

@@ -249,11 +249,11 @@ fn noise_of_a_flow_stays_within_its_level() {
                 let noise: Tensor<2> =
                     tensor(draws.to_vec(), [1, 13], dtype, &Device::flex().autodiff());
                 let x = ints(&[level; 13], &Device::flex().autodiff());
-                let (y, _) = dequantization.walk_lift(x, noise, &mut Replay::new(0));
+                let (y, _) = dequantization.replay_lift(x, noise, &mut Replay::new(0));
                 assert_eq!(
                     levels(dequantization.lower(y)),
                     [level; 13],
-                    "{n_levels} {dtype:?}, walk"
+                    "{n_levels} {dtype:?}, replay"
                 );
             }
         }

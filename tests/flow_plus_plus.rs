@@ -193,17 +193,17 @@ fn every_way_of_checkpointing_trains() {
     let mut trainer = Trainer::new(started(&device), TrainerConfig::new()).unwrap();
     let update = trainer.update(&device, |model| model.loss(corners(2, &device))).unwrap();
     assert!(update.loss.is_finite());
-    // The walk back by inverses lifts to the same graphs.
+    // The replay back by inverses lifts to the same graphs.
     use flowkit::Bijector;
     use flowkit::bijector::replay::{Cotangent, Replay};
     let layers = &trainer.model().bijector;
-    let mut walk = Replay::<()>::new(1);
+    let mut replay = Replay::<()>::new(1);
     let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());
-    let (z, _) = layers.replay_forward(x.clone(), &(), &mut walk);
+    let (z, _) = layers.replay_forward(x.clone(), &(), &mut replay);
     let back = Cotangent { grad_z: z.ones_like(), grad_log_det: Tensor::ones([2], &z.device()), z };
-    let back = layers.replay_back(back, &(), &mut walk);
+    let back = layers.replay_back(back, &(), &mut replay);
     assert!((back.z - x).abs().max().into_scalar::<f32>() < 1e-4);
-    assert!(!walk.parameters.is_empty());
+    assert!(!replay.parameters.is_empty());
 }
 
 #[test]

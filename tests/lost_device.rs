@@ -40,8 +40,8 @@ impl<F: Fn(Tensor<1>) -> Tensor<1>> Objective<Model> for Mishap<F> {
         (self.happens)(self.likelihood.loss(model))
     }
 
-    fn walk(&self, model: &Model, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        self.likelihood.walk(model, walk).map(&self.happens)
+    fn replay(&self, model: &Model, replay: &mut Replay<()>) -> Option<Tensor<1>> {
+        self.likelihood.replay(model, replay).map(&self.happens)
     }
 
     fn examples(&self, model: &Model) -> usize {

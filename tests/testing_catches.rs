@@ -34,7 +34,7 @@ enum Mistake {
     OtherInEvaluation,
     RandomInEvaluation,
     StartOnGraph,
-    WalkHalves,
+    ReplayHalves,
     Half,
     Panics,
     LayerLeftOut,
@@ -149,7 +149,7 @@ impl<C: Context> Bijector<2, C> for Scale {
         let (z, log_det) = self.forward(leaf.clone(), context);
         let loss = (z * Tensor::from_inner(back.grad_z)).sum()
             + (log_det * Tensor::from_inner(back.grad_log_det.clone())).sum();
-        let loss = if self.mistake == WalkHalves { loss.mul_scalar(0.5) } else { loss };
+        let loss = if self.mistake == ReplayHalves { loss.mul_scalar(0.5) } else { loss };
         let mut found = loss.backward();
         let grad_z = leaf.grad_remove(&mut found).expect("the input is a leaf");
         for parameter in [&self.bias, &self.log_scale] {
@@ -258,7 +258,7 @@ const TABLE: [(Mistake, Check, &str); 21] = [
         Check::Initialization,
         "output of initialize is still attached to an autodiff graph",
     ),
-    (WalkHalves, Check::Walk, "gradient of the input by replay_back at ["),
+    (ReplayHalves, Check::Replay, "gradient of the input by replay_back at ["),
     (Half, Check::Shapes, "z must have type F32, found F64"),
     (LayerLeftOut, Check::Layers, "z of visit_layers, against forward, at ["),
     (Panics, Check::Shapes, "panicked: not written yet"),
@@ -289,7 +289,7 @@ fn mistakes_do_not_blur() {
         (StartOnGraph, Check::Initialization),
         (Unused, Check::Training),
         (Unsaved, Check::Records),
-        (WalkHalves, Check::Walk),
+        (ReplayHalves, Check::Replay),
         (ShapeTakesAll, Check::Shapes),
         (LayerLeftOut, Check::Layers),
     ];

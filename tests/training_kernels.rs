@@ -153,7 +153,7 @@ fn as_recorded<A: RecordState, B: RecordState>(state: &A, device: &Device) -> B 
 
 /// A parameter after some steps, and how many the state counts. From `swap_at` on, burn's Adam goes
 /// on with the state.
-fn walk<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize) {
+fn after_updates<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize) {
     let other = AdamConfig::new().with_epsilon(1e-8).build();
     let mut rng = StdRng::seed_from_u64(6);
     let (device, dtype) = (Device::flex(), DType::F32);
@@ -184,10 +184,10 @@ fn walk<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize)
 /// Over 200 updates, and where burn's takes over in the middle.
 #[test]
 fn our_adam_is_the_one_of_burn() {
-    let (expected, time) = walk(AdamConfig::new().with_epsilon(1e-8).build(), None);
+    let (expected, time) = after_updates(AdamConfig::new().with_epsilon(1e-8).build(), None);
     assert_eq!(time, 200);
     for swap_at in [None, Some(77)] {
-        let (found, time) = walk(Adam::default(), swap_at);
+        let (found, time) = after_updates(Adam::default(), swap_at);
         assert_eq!(time, 200);
         for (found, expected) in found.iter().zip(&expected) {
             // 200 roundings of a number near 1; burn takes 1 − β in float32, which is 1.3e-5 off

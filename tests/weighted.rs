@@ -118,10 +118,10 @@ fn a_weight_of_two_is_a_second_copy_under_every_policy() {
     let (loss, expected) = gradient(&model, &twice, None);
     let plain = gradient(&model, &NegativeLogLikelihood::new(x), None).1;
     assert!(relative(&plain, &expected) > 1e-2);
-    for (walk, tolerance) in
+    for (replay, tolerance) in
         [(None, 1e-5), (Some(Replay::recomputing(5)), 1e-5), (Some(Replay::new(5)), 1e-3)]
     {
-        let (found, gradient) = gradient(&model, &weighted, walk);
+        let (found, gradient) = gradient(&model, &weighted, replay);
         assert!((found - loss).abs() < 1e-5, "{found} {loss}");
         assert!(relative(&gradient, &expected) < tolerance, "{}", relative(&gradient, &expected));
     }

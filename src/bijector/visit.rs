@@ -139,7 +139,7 @@ impl<'a, const D: usize> Visit<'a, D> {
         x: Tensor<D>,
         context: &C,
     ) -> Tensor<D> {
-        self.within(name, |walk| member.visit_layers(x, context, walk))
+        self.within(name, |visit| member.visit_layers(x, context, visit))
     }
 
     /// Passes a layer, in one of its directions, to the visitor.
@@ -155,7 +155,7 @@ impl<'a, const D: usize> Visit<'a, D> {
 
     /// Reports a part that is not a layer to the visitor.
     pub fn part(&mut self, name: impl Display, finite: impl Fn() -> bool) {
-        self.within(name, |walk| walk.visitor.part(&walk.path, &finite));
+        self.within(name, |visit| visit.visitor.part(&visit.path, &finite));
     }
 
     /// Runs `visit` one level deeper, under a further name.

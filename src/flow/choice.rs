@@ -12,10 +12,10 @@ macro_rules! choice_of_surjections {
             }),+
         }
     };
-    // The same, one name further down. The walk is the last argument.
-    (@within $self:ident, $D:literal, $walk:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
+    // The same, one name further down. The state of the pass is the last argument.
+    (@within $self:ident, $D:literal, $pass:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
         match $self {
-            $(Self::$variant(inner) => $walk.within(stringify!($variant), |$walk| {
+            $(Self::$variant(inner) => $pass.within(stringify!($variant), |$pass| {
                 $crate::choice_of_surjections!(@call $D, $method inner $arguments)
             })),+
         }
@@ -103,26 +103,26 @@ macro_rules! choice_of_surjections {
                 }
             }
 
-            fn walk_lift(
+            fn replay_lift(
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
-                walk: &mut $crate::bijector::replay::Replay<()>,
+                replay: &mut $crate::bijector::replay::Replay<()>,
             ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
                 $crate::choice_of_surjections!(
-                    @within self, $D, walk, walk_lift(x, noise, walk), $first $(, $variant)*
+                    @within self, $D, replay, replay_lift(x, noise, replay), $first $(, $variant)*
                 )
             }
 
-            fn walk_back(
+            fn replay_back(
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
                 back: $crate::bijector::replay::Cotangent<$D>,
-                walk: &mut $crate::bijector::replay::Replay<()>,
+                replay: &mut $crate::bijector::replay::Replay<()>,
             ) {
                 $crate::choice_of_surjections!(
-                    @within self, $D, walk, walk_back(x, noise, back, walk), $first $(, $variant)*
+                    @within self, $D, replay, replay_back(x, noise, back, replay), $first $(, $variant)*
                 )
             }
 
@@ -130,10 +130,10 @@ macro_rules! choice_of_surjections {
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
-                walk: &mut $crate::bijector::visit::Visit<'_, $D>,
+                visit: &mut $crate::bijector::visit::Visit<'_, $D>,
             ) -> ::burn::tensor::Tensor<$D> {
                 $crate::choice_of_surjections!(
-                    @within self, $D, walk, visit_layers(x, noise, walk), $first $(, $variant)*
+                    @within self, $D, visit, visit_layers(x, noise, visit), $first $(, $variant)*
                 )
             }
         }

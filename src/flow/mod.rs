@@ -305,7 +305,7 @@ where
     B: Bijector<D, C>,
 {
     /// Runs a batch through the layers of `surjection` and `bijector` one at a time and passes each
-    /// layer to the visitor of `walk`. Returns the latents.
+    /// layer to the visitor of `visit`. Returns the latents.
     ///
     /// # Panics
     /// If the lifted batch does not have the flow's shape.
@@ -314,11 +314,11 @@ where
         x: S::Data,
         noise: S::Noise,
         context: &C,
-        walk: &mut Visit<'_, D>,
+        visit: &mut Visit<'_, D>,
     ) -> Tensor<D> {
-        let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
+        let y = visit.within("surjection", |visit| self.surjection.visit_layers(x, noise, visit));
         check_shape(self.check(y.dims()));
         let batch = y.dims()[0];
-        walk.member("bijector", &self.bijector, y, &context.for_batch(batch))
+        visit.member("bijector", &self.bijector, y, &context.for_batch(batch))
     }
 }

@@ -1,4 +1,4 @@
-//! Loss and gradients of a whole flow by a walk: see [`Replay`](crate::bijector::replay::Replay).
+//! Loss and gradients of a whole flow by a replay: see [`Replay`](crate::bijector::replay::Replay).
 
 use burn::tensor::Tensor;
 
@@ -21,9 +21,9 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// [`Density::loss`](crate::Density::loss) by a walk: `[1]`, without a graph. The gradients of
-    /// the parameters are added to `walk`, unless the loss is not finite. With weights, one for
-    /// each example, the loss is `−mean(w_i ln p_i)`.
+    /// [`Density::loss`](crate::Density::loss) by a replay: `[1]`, without a graph. The gradients
+    /// of the parameters are added to `replay`, unless the loss is not finite. With weights, one
+    /// for each example, the loss is `−mean(w_i ln p_i)`.
     ///
     /// A condition of one row applies to every example. Its gradient then has one row for each
     /// example; the sum of these rows is the gradient of the single row.
@@ -31,35 +31,39 @@ where
     /// # Panics
     /// As [`Density::log_prob`](crate::Density::log_prob), and if the number of weights is not
     /// that of the examples.
-    pub fn walk(
+    pub fn replay(
         &self,
         x: S::Data,
         context: &C,
         weights: Option<&[f64]>,
-        walk: &mut Replay<C>,
+        replay: &mut Replay<C>,
     ) -> Tensor<1> {
         let Admitted { batch, placement, context } = expected(self.fit(&x, context));
         expected(FlowError::check_weights(batch, weights));
         // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();
-        walk.scoped(&placement.device, |walk| self.walk_scoped(x, noise, &context, weights, walk))
+        replay.scoped(&placement.device, |replay| {
+            self.replay_scoped(x, noise, &context, weights, replay)
+        })
     }
 
-    fn walk_scoped(
+    fn replay_scoped(
         &self,
         x: S::Data,
         noise: S::Noise,
         context: &C,
         weights: Option<&[f64]>,
-        walk: &mut Replay<C>,
+        replay: &mut Replay<C>,
     ) -> Tensor<1> {
         let Self { surjection, bijector, prior, .. } = self;
-        let lift = |walk: &mut Replay<()>| {
-            walk.within("surjection", |walk| surjection.walk_lift(x.clone(), noise.clone(), walk))
+        let lift = |replay: &mut Replay<()>| {
+            replay.within("surjection", |replay| {
+                surjection.replay_lift(x.clone(), noise.clone(), replay)
+            })
         };
-        let ((y, log_weight), ()) = walk.conditioned(lift);
+        let ((y, log_weight), ()) = replay.conditioned(lift);
         let (z, log_det) =
-            walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
+            replay.within("bijector", |replay| bijector.replay_forward(y.inner(), context, replay));
         // The prior has its own graph, with latents and log-determinant as leaves. The order of the
         // sums is that of `log_prob`. The weights enter here alone: the gradients that the layers
         // receive contain them.
@@ -76,20 +80,20 @@ where
         if !all_finite(&value) {
             return value;
         }
-        let mut gradients = scaled(loss, walk.loss_scale).backward();
+        let mut gradients = scaled(loss, replay.loss_scale).backward();
         // A uniform prior gives its latents no gradient.
         let grad_z = latents.grad_remove(&mut gradients).unwrap_or_else(|| z.zeros_like());
         let zero = || log_det.clone().inner().zeros_like();
         let grad_log_det = log_det.grad_remove(&mut gradients).unwrap_or_else(zero);
-        walk.collect(prior, &condition, &mut gradients);
+        replay.collect(prior, &condition, &mut gradients);
         let back = Cotangent { z, grad_z, grad_log_det };
-        let back = walk.within("bijector", |walk| bijector.replay_back(back, context, walk));
-        let lower = |walk: &mut Replay<()>| {
-            walk.within("surjection", |walk| {
-                surjection.walk_back(x.clone(), noise.clone(), back, walk)
+        let back = replay.within("bijector", |replay| bijector.replay_back(back, context, replay));
+        let lower = |replay: &mut Replay<()>| {
+            replay.within("surjection", |replay| {
+                surjection.replay_back(x.clone(), noise.clone(), back, replay)
             })
         };
-        walk.conditioned(lower);
+        replay.conditioned(lower);
         value
     }
 }

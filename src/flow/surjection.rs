@@ -90,51 +90,51 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     }
 
     /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight` are plain tensors. A
-    /// surjection that contains flows walks through them.
-    fn walk_lift(
+    /// surjection that contains flows replays them.
+    fn replay_lift(
         &self,
         x: Self::Data,
         noise: Self::Noise,
-        walk: &mut Replay<()>,
+        replay: &mut Replay<()>,
     ) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device_given(self, &noise);
-        walk.enter(&device);
+        replay.enter(&device);
         let (y, log_weight) = without_graph(self).lift(x, noise.constant(&device));
-        walk.release();
+        replay.release();
         (y.inner(), log_weight.inner())
     }
 
-    /// The backward pass of [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight
-    /// (`grad_log_det` of `back`) to those of the parameters, collected in `walk`. The default
-    /// lifts once more, with a graph.
-    fn walk_back(
+    /// The backward pass of [`Surjection::replay_lift`]: from the gradients at `y` and the
+    /// log-weight (`grad_log_det` of `back`) to those of the parameters, collected in `replay`. The
+    /// default lifts once more, with a graph.
+    fn replay_back(
         &self,
         x: Self::Data,
         noise: Self::Noise,
         back: Cotangent<D>,
-        walk: &mut Replay<()>,
+        replay: &mut Replay<()>,
     ) {
         let device = graph_device_given(self, &noise);
-        walk.leave(&device);
+        replay.leave(&device);
         let (y, log_weight) = self.lift(x, noise.constant(&device));
         let outward = (y * constant(back.grad_z, &device)).sum()
             + (log_weight * constant(back.grad_log_det, &device)).sum();
         // Without parameters there is nothing to differentiate.
         if outward.is_tracked() {
-            walk.collect(self, &(), &mut outward.backward());
+            replay.collect(self, &(), &mut outward.backward());
         }
-        walk.release();
+        replay.release();
     }
 
-    /// Lifts a batch and passes the layers of the flows that it contains to the visitor of `walk`.
+    /// Lifts a batch and passes the layers of the flows that it contains to the visitor of `visit`.
     /// Returns the lifted batch.
     fn visit_layers(
         &self,
         x: Self::Data,
         noise: Self::Noise,
-        walk: &mut Visit<'_, D>,
+        visit: &mut Visit<'_, D>,
     ) -> Tensor<D> {
-        let _ = walk;
+        let _ = visit;
         self.lift(x, noise).0
     }
 }
@@ -181,10 +181,10 @@ impl<const D: usize> Surjection<D> for Continuous {
         (self, x)
     }
 
-    // It is no layer and takes no place in the walk's random stream.
-    fn walk_lift(&self, x: Tensor<D>, (): (), _: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
+    // It is no layer and takes no place in the replay's random stream.
+    fn replay_lift(&self, x: Tensor<D>, (): (), _: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
         self.lift(x.inner(), ())
     }
 
-    fn walk_back(&self, _: Tensor<D>, (): (), _: Cotangent<D>, _: &mut Replay<()>) {}
+    fn replay_back(&self, _: Tensor<D>, (): (), _: Cotangent<D>, _: &mut Replay<()>) {}
 }

@@ -122,56 +122,56 @@ where
         (cell::place(x, u, self.n_levels), log_weight)
     }
 
-    fn walk_lift(
+    fn replay_lift(
         &self,
         x: Self::Data,
         noise: Tensor<D>,
-        walk: &mut Replay<()>,
+        replay: &mut Replay<()>,
     ) -> (Tensor<D>, Tensor<1>) {
         let n: usize = x.dims()[1..].iter().product();
         let levels = self.n_levels as f64;
         let device = graph_device(self, &noise);
         let (x, scaled) = self.scaled(x, &noise);
-        walk.enter(&device);
+        replay.enter(&device);
         let code = without_graph(&self.encoder).encode(constant(scaled, &device)).constant(&device);
         let noise = noise.inner();
         let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
-        let through = |walk: &mut Replay<N::Code>| self.flow.replay_forward(noise, &code, walk);
-        let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
+        let through = |replay: &mut Replay<N::Code>| self.flow.replay_forward(noise, &code, replay);
+        let ((u, log_det), _) = replay.conditioned(|replay| replay.within("flow", through));
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         let y = cell::place(x.inner(), u.clone(), self.n_levels);
         // The inverse from `y` would know the noise only to the spacing of the levels times 1e-7,
         // so the noise is stored.
-        walk.enter(&device);
-        walk.stash((u, code));
-        walk.release();
+        replay.enter(&device);
+        replay.stash((u, code));
+        replay.release();
         (y, log_weight)
     }
 
-    fn walk_back(
+    fn replay_back(
         &self,
         x: Self::Data,
         noise: Tensor<D>,
         back: Cotangent<D>,
-        walk: &mut Replay<()>,
+        replay: &mut Replay<()>,
     ) {
         let device = graph_device(self, &noise);
-        walk.leave(&device);
-        let Some((z, code)) = walk.stashed::<(Tensor<D>, N::Code)>() else {
-            unreachable!("walk_lift stashed it at this place");
+        replay.leave(&device);
+        let Some((z, code)) = replay.stashed::<(Tensor<D>, N::Code)>() else {
+            unreachable!("replay_lift stashed it at this place");
         };
         let Cotangent { grad_z, grad_log_det, .. } = back;
         let back =
             Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
-        let through = |walk: &mut Replay<N::Code>| self.flow.replay_back(back, &code, walk);
-        let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
-        walk.leave(&device);
+        let through = |replay: &mut Replay<N::Code>| self.flow.replay_back(back, &code, replay);
+        let (_, grad_code) = replay.conditioned(|replay| replay.within("flow", through));
+        replay.leave(&device);
         let (_, scaled) = self.scaled(x, &noise);
         let outward = self.encoder.encode(constant(scaled, &device)).pair(grad_code);
         if let Some(outward) = outward.filter(Tensor::is_tracked) {
-            walk.collect(&self.encoder, &(), &mut outward.backward());
+            replay.collect(&self.encoder, &(), &mut outward.backward());
         }
-        walk.release();
+        replay.release();
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {
@@ -206,11 +206,11 @@ where
         (Self { encoder, flow, n_levels }, cell::place(x, u, n_levels).detach())
     }
 
-    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Visit<'_, D>) -> Tensor<D> {
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, visit: &mut Visit<'_, D>) -> Tensor<D> {
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
-        walk.part("encoder", || code.is_finite());
-        let u = walk.member("flow", &self.flow, noise, &code);
+        visit.part("encoder", || code.is_finite());
+        let u = visit.member("flow", &self.flow, noise, &code);
         cell::place(x, u, self.n_levels)
     }
 }

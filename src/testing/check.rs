@@ -8,7 +8,7 @@ use super::failure::{Failure, Fault, Setting};
 use super::panic::catch;
 use super::{
     evaluation, finite, gradients, independence, initialization, layers, log_det, moves, precision,
-    records, repeats, round_trip, shapes, training, walk,
+    records, repeats, replay, round_trip, shapes, training,
 };
 
 /// One promise of a bijector. The functions of the same names in the parent module are the checks.
@@ -37,8 +37,8 @@ pub enum Check {
     Records,
     /// [`moves()`]
     Moves,
-    /// [`walk()`]
-    Walk,
+    /// [`replay()`]
+    Replay,
     /// [`initialization()`]
     Initialization,
     /// [`repeats()`]
@@ -61,7 +61,7 @@ impl Check {
         Self::Precision,
         Self::Records,
         Self::Moves,
-        Self::Walk,
+        Self::Replay,
         Self::Initialization,
         Self::Repeats,
         Self::Layers,
@@ -84,7 +84,7 @@ impl Check {
             Self::Precision => precision(of),
             Self::Records => records(of),
             Self::Moves => moves(of),
-            Self::Walk => walk(of),
+            Self::Replay => replay(of),
             Self::Initialization => initialization(of),
             Self::Repeats => repeats(of),
             Self::Layers => layers(of),
@@ -122,7 +122,7 @@ impl Display for Check {
             Self::Precision => "precision",
             Self::Records => "records",
             Self::Moves => "moves",
-            Self::Walk => "walk",
+            Self::Replay => "replay",
             Self::Initialization => "initialisation",
             Self::Repeats => "repeats",
             Self::Layers => "layers",

@@ -49,7 +49,7 @@ fn initialised<const D: usize, C: SampleContext>(
     let z = Elements::of(&initialised.forward(x.clone(), &context).0);
     // The initialisation may scale outputs where forward scales weights: the same value by another
     // order of operations.
-    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&z.values));
+    let allowed = tolerance(Kind::Replay, dtype) * (1.0 + largest(&z.values));
     let used =
         Elements::of(&passed).near("output of initialize, against forward,", &z, |_| allowed)?;
     let back = initialised.inverse(passed.clone(), &context);

@@ -46,7 +46,7 @@ impl<const D: usize> LayerVisitor<D> for Seen {
         self.log_det.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         let back = Elements::of(&layer.inverse(z.clone()));
         let x = Elements::of(&x);
-        let allowed = tolerance(Kind::Walk, DType::F64) * (1.0 + largest(&x.values));
+        let allowed = tolerance(Kind::Replay, DType::F64) * (1.0 + largest(&x.values));
         let off = back.near(&format!("x -> z -> x of layer `{path}`"), &x, |_| allowed).err();
         self.round_trip = self.round_trip.take().or(off);
         if !self.paths.insert(path.to_string()) {
@@ -81,7 +81,7 @@ fn visited<const D: usize, C: SampleContext>(
     )?;
     seen.log_det.resize(batch, 0.0);
     let log_det = Elements::of(&log_det);
-    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&log_det.values));
+    let allowed = tolerance(Kind::Replay, dtype) * (1.0 + largest(&log_det.values));
     let sum = Elements::list(seen.log_det).near(
         "sum of the layers' log_dets, against forward,",
         &log_det,

@@ -19,7 +19,7 @@
 //! | [`precision()`] | float32 computes what float64 computes |
 //! | [`records()`] | a saved bijector loads with the same outputs, bit for bit on the CPU |
 //! | [`moves()`] | clones, boxes and moves between devices keep parameters |
-//! | [`walk()`] | the memory-saving pass gives the gradients of autodiff |
+//! | [`replay()`] | the memory-saving pass gives the gradients of autodiff |
 //! | [`initialization()`] | data-dependent initialisation does what it promises |
 //! | [`repeats()`] | random layers repeat their random draws |
 //! | [`layers()`] | visiting the layers one at a time computes the forward pass |
@@ -67,10 +67,10 @@ mod panic;
 mod precision;
 mod records;
 mod repeats;
+mod replay;
 mod round_trip;
 mod shapes;
 mod training;
-mod walk;
 
 pub use check::{Check, Outcome, Report};
 pub use conformance::Conformance;
@@ -88,7 +88,7 @@ pub use moves::moves;
 pub use precision::precision;
 pub use records::records;
 pub use repeats::repeats;
+pub use replay::replay;
 pub use round_trip::round_trip;
 pub use shapes::shapes;
 pub use training::training;
-pub use walk::walk;

@@ -33,7 +33,7 @@ pub fn repeats<const D: usize, C: SampleContext>(
         .under([Setting::new(DType::F64, Region::Ordinary, 3, 61)], |setting| again(of, setting))
 }
 
-struct Walked {
+struct Replayed {
     z: Elements,
     x: Elements,
     grad_x: Elements,
@@ -42,21 +42,21 @@ struct Walked {
 }
 
 /// Forward and backward pass with the loss `⟨a, z⟩ + Σ log_det`.
-fn walked<const D: usize, C: SampleContext>(
+fn replayed<const D: usize, C: SampleContext>(
     bijector: &BoxBijector<D, C>,
     x: &Tensor<D>,
     context: &C,
     a: &[f64],
     seed: u64,
-) -> Walked {
-    let mut walk = Replay::new(seed);
-    let (z, log_det) = bijector.replay_forward(x.clone().inner(), context, &mut walk);
+) -> Replayed {
+    let mut replay = Replay::new(seed);
+    let (z, log_det) = bijector.replay_forward(x.clone().inner(), context, &mut replay);
     let grad_z = tensor(a.to_vec(), z.dims(), DType::F64, &z.device());
     let loss = dot(a, &elements(&z)) + elements(&log_det).iter().sum::<f64>();
     let back = Cotangent { z: z.clone(), grad_z, grad_log_det: log_det.ones_like() };
-    let back = bijector.replay_back(back, context, &mut walk);
-    let parameters = gradients_by_id(bijector, &walk.parameters);
-    Walked {
+    let back = bijector.replay_back(back, context, &mut replay);
+    let parameters = gradients_by_id(bijector, &replay.parameters);
+    Replayed {
         z: Elements::of(&z),
         x: Elements::of(&back.z),
         grad_x: Elements::of(&back.grad_z),
@@ -79,8 +79,8 @@ fn again<const D: usize, C: SampleContext>(
 
     let a = normal(seed + 3, elements(&x).len(), 1.0);
     let _guard = device_rng();
-    let first = walked(&bijector, &x, &context, &a, seed + 4);
-    let second = walked(&bijector, &x, &context, &a, seed + 4);
+    let first = replayed(&bijector, &x, &context, &a, seed + 4);
+    let second = replayed(&bijector, &x, &context, &a, seed + 4);
     second.z.near("z of a second memory-saving pass", &first.z, |_| 0.0)?;
     second.grad_x.near(
         "gradient of the input by a second memory-saving pass",
@@ -93,10 +93,10 @@ fn again<const D: usize, C: SampleContext>(
             what: "gradients of parameters",
         });
     }
-    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&elements(&x)));
+    let allowed = tolerance(Kind::Replay, dtype) * (1.0 + largest(&elements(&x)));
     let used =
         first.x.near("x of replay_back, against the input,", &Elements::of(&x), |_| allowed)?;
-    let other = walked(&bijector, &x, &context, &a, seed + 5);
+    let other = replayed(&bijector, &x, &context, &a, seed + 5);
     if distance(&first.z.values, &other.z.values) == 0.0 {
         return Ok(used);
     }
@@ -111,7 +111,7 @@ fn again<const D: usize, C: SampleContext>(
                 }
                 old.iter().zip(&direction).map(|(old, v)| old + h * v).collect()
             });
-            walked(&moved, &x, &context, &a, seed + 4).loss
+            replayed(&moved, &x, &context, &a, seed + 4).loss
         });
         let what = format!("slope of the loss along {}, against differences,", parameter.path);
         let gradient = first.parameters[block].clone().unwrap_or_else(|| vec![0.0; n]);

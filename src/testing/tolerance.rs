@@ -6,7 +6,7 @@
 //! | [`Kind::RoundTrip`] | 9.5e-7 | 1.8e-15 | the value's magnitude and `‖J⁻¹‖` times the magnitude of the intermediate value |
 //! | [`Kind::LogDet`] | 1.2e-4 | 2.3e-13 | `1 + \|log_det\|` |
 //! | [`Kind::Regrouped`] | 3.1e-5 | 5.7e-14 | `1 +` the largest value |
-//! | [`Kind::Walk`] | 0.48 | 8.9e-10 | `1 +` the largest gradient |
+//! | [`Kind::Replay`] | 0.48 | 8.9e-10 | `1 +` the largest gradient |
 //! | [`Kind::Precision`] | 9.5e-7 | 1.8e-15 | `1 +` the value's magnitude, and `‖J‖` times the magnitude of the input |
 //!
 //! The memory-saving pass is compared in float64 only.
@@ -37,7 +37,7 @@ pub enum Kind {
     Regrouped,
     /// A gradient of the memory-saving pass, which starts from an `x` that the inverses have
     /// rebuilt: the roundings of the round trip, times the second derivatives. 1e-9 in float64.
-    Walk,
+    Replay,
     /// The same map in float32 and in float64 at the same inputs, in units of the value and of the
     /// effect that one rounding of the input has on it (`‖J‖·|x|`, and the gradient for the
     /// log-determinant). As for the round trip, 8 roundings act in the same direction.
@@ -50,7 +50,7 @@ pub fn tolerance(kind: Kind, dtype: DType) -> f64 {
         Kind::RoundTrip => 8.0,
         Kind::LogDet => 1024.0,
         Kind::Regrouped => 256.0,
-        Kind::Walk => 4.0e6,
+        Kind::Replay => 4.0e6,
         Kind::Precision => 8.0,
     };
     roundings * epsilon(dtype)
@@ -88,7 +88,7 @@ mod tests {
             (Kind::RoundTrip, 9.5e-7, 1.8e-15),
             (Kind::LogDet, 1.2e-4, 2.3e-13),
             (Kind::Regrouped, 3.1e-5, 5.7e-14),
-            (Kind::Walk, 0.48, 8.9e-10),
+            (Kind::Replay, 0.48, 8.9e-10),
             (Kind::Precision, 9.5e-7, 1.8e-15),
         ];
         for (kind, single, double) in rows {

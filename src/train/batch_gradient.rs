@@ -75,11 +75,11 @@ impl Pass<'_> {
             return match self.gradient_memory {
                 GradientMemory::Store => self.store(model, objective.loss(model)),
                 _ => {
-                    let mut walk = Replay::recomputing(self.layers())
+                    let mut replay = Replay::recomputing(self.layers())
                         .within_scope()
                         .with_loss_scale(self.loss_scale);
-                    let loss = self.walk(model, objective, &mut walk)?;
-                    Ok(BatchGradient { loss, gradients: walk.parameters, drift: None })
+                    let loss = self.replay(model, objective, &mut replay)?;
+                    Ok(BatchGradient { loss, gradients: replay.parameters, drift: None })
                 }
             };
         };
@@ -88,15 +88,15 @@ impl Pass<'_> {
             guard.doubt_all();
         }
         let found = loop {
-            let walk = Replay::guarded(self.layers(), guard.clone(), self.step);
-            let mut walk = walk.within_scope().with_loss_scale(self.loss_scale);
-            let loss = self.walk(model, objective, &mut walk)?;
-            let verdict = walk.examine(&mut guard).map_err(device_error)?;
+            let replay = Replay::guarded(self.layers(), guard.clone(), self.step);
+            let mut replay = replay.within_scope().with_loss_scale(self.loss_scale);
+            let loss = self.replay(model, objective, &mut replay)?;
+            let verdict = replay.examine(&mut guard).map_err(device_error)?;
             if let Verdict::Holds(drift) = verdict {
-                break BatchGradient { loss, gradients: walk.parameters, drift: Some(drift) };
+                break BatchGradient { loss, gradients: replay.parameters, drift: Some(drift) };
             }
             // Repeat with the same noise.
-            drop(walk);
+            drop(replay);
             self.seed();
         };
         *self.guard = Some(guard);
@@ -107,21 +107,21 @@ impl Pass<'_> {
         self.seeds.seed(self.step, Purpose::Layers)
     }
 
-    fn walk<M: Module>(
+    fn replay<M: Module>(
         &self,
         model: &M,
         objective: &impl Objective<M>,
-        walk: &mut Replay<()>,
+        replay: &mut Replay<()>,
     ) -> Result<f64, TrainError> {
         if !model.devices().iter().any(Device::is_autodiff) {
             return Err(TrainError::NoGraph);
         }
         let loss = objective
-            .walk(model, walk)
-            .ok_or(TrainError::NotWalkable { gradient_memory: self.gradient_memory })?;
+            .replay(model, replay)
+            .ok_or(TrainError::NoReplay { gradient_memory: self.gradient_memory })?;
         check_one(&loss)?;
         let value = self.finite(loss)?;
-        if walk.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
+        if replay.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
     }
 
     /// A loss on the host.

@@ -122,11 +122,11 @@ pub enum TrainError {
         /// Path of the parameter in the average.
         parameter: String,
     },
-    /// The loss has no walk, which every policy but [`GradientMemory::Store`] needs.
+    /// The loss has no replay, which every policy but [`GradientMemory::Store`] requires.
     #[error(
         "{gradient_memory:?} requires an objective with a memory-saving pass: use `update_on` with one, or `GradientMemory::Store`"
     )]
-    NotWalkable {
+    NoReplay {
         /// The policy.
         gradient_memory: GradientMemory,
     },

@@ -38,11 +38,11 @@ pub trait Objective<M> {
     /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
-    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph; its
-    /// gradients are in `walk`. Memory-saving policies call it instead of [`Objective::loss`]. A
-    /// loss that is not finite has no gradients. `None` for an objective without a walk.
-    fn walk(&self, model: &M, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        let _ = (model, walk);
+    /// Loss of the batch by a replay, a forward and a backward pass without a stored graph; its
+    /// gradients are in `replay`. Memory-saving policies call it instead of [`Objective::loss`]. A
+    /// loss that is not finite has no gradients. `None` for an objective without a replay.
+    fn replay(&self, model: &M, replay: &mut Replay<()>) -> Option<Tensor<1>> {
+        let _ = (model, replay);
         None
     }
 
@@ -138,9 +138,10 @@ where
         weighted_mean(log_prob, weights).neg()
     }
 
-    fn walk(&self, model: &Flow<B, P, D, C, S>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
+    fn replay(&self, model: &Flow<B, P, D, C, S>, replay: &mut Replay<()>) -> Option<Tensor<1>> {
         let (x, weights) = (self.x.clone(), self.weights.as_deref());
-        let (loss, _) = walk.conditioned(|walk| model.walk(x, &self.context, weights, walk));
+        let (loss, _) =
+            replay.conditioned(|replay| model.replay(x, &self.context, weights, replay));
         Some(loss)
     }
 

@@ -28,7 +28,7 @@ pub enum Purpose {
     Evaluation,
     /// Samples from the model.
     Sampling,
-    /// Dropout of a training step that is walked layer by layer.
+    /// Dropout of a training step that is replayed layer by layer.
     Layers,
 }
 

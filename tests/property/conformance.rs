@@ -60,8 +60,8 @@ fn moves_keep_parameters() {
 }
 
 #[test]
-fn walks_give_the_gradients_of_plain_autodiff() {
-    check_all(Check::Walk);
+fn replays_give_the_gradients_of_plain_autodiff() {
+    check_all(Check::Replay);
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn another_seed_drops_other_activations() {
 }
 
 #[test]
-fn a_walk_drops_what_plain_autodiff_drops() {
+fn a_replay_drops_what_plain_autodiff_drops() {
     let of = of(coupling);
     let bijector = of.build_training(71, DTYPE);
     let device = of.device_for(DTYPE);
@@ -61,11 +61,11 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let a: Tensor<4> =
         tensor(normal(73, elements(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
     let _guard = device_rng();
-    // The first leaf of a walk draws from the walk's own seed.
-    let mut walk = Replay::new(74);
-    let (z, log_det) = bijector.replay_forward(x.clone().inner(), &(), &mut walk);
+    // The first leaf of a replay draws from the replay's own seed.
+    let mut replay = Replay::new(74);
+    let (z, log_det) = bijector.replay_forward(x.clone().inner(), &(), &mut replay);
     let back = Cotangent { z: z.clone(), grad_z: a.clone(), grad_log_det: log_det.ones_like() };
-    let back = bijector.replay_back(back, &(), &mut walk);
+    let back = bijector.replay_back(back, &(), &mut replay);
     device.seed(74);
     let leaf = x.clone().require_grad();
     let (plain, log_det) = bijector.forward(leaf.clone(), &());
@@ -75,8 +75,8 @@ fn a_walk_drops_what_plain_autodiff_drops() {
         assert!(distance(a, b) < 1e-9 * (1.0 + largest(a)), "{:.1e}", distance(a, b))
     };
     close(&elements(&leaf.grad(&found).expect("the input is a leaf")), &elements(&back.grad_z));
-    let walked = gradients_by_id(&bijector, &walk.parameters);
-    for (plain, walked) in gradients(&bijector, &found).iter().zip(&walked) {
-        close(plain.as_ref().expect("a gradient"), walked.as_ref().expect("a gradient"));
+    let replayed = gradients_by_id(&bijector, &replay.parameters);
+    for (plain, replayed) in gradients(&bijector, &found).iter().zip(&replayed) {
+        close(plain.as_ref().expect("a gradient"), replayed.as_ref().expect("a gradient"));
     }
 }

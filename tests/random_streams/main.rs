@@ -1,9 +1,9 @@
-//! What is drawn from a device after a step, a walk or a check depends on what was there before it,
-//! and not on the step.
+//! What is drawn from a device after a step, a replay or a check depends on what was there before
+//! it, and not on the step.
 
 #[path = "../common/build.rs"]
 mod build;
-mod walks;
+mod replays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};

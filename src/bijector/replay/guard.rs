@@ -172,7 +172,7 @@ impl DriftGuard {
         !self.recomputed.contains_key(&place)
     }
 
-    /// Judges the comparisons of one walk, whose sizes are on the host.
+    /// Judges the comparisons of one replay, whose sizes are on the host.
     pub(super) fn examine(&mut self, found: &[(Drift, f64)]) -> Verdict {
         // NaN is beyond every tolerance.
         let within = |size: f64, bound: f64| size <= bound;

@@ -6,9 +6,9 @@
 //!                               (z_i, ln|det|_i) = f_i(x_i)   with a graph, of this layer alone
 //!                               ∂L/∂x_i, ∂L/∂θ_i              from ∂L/∂z_i and ∂L/∂ln|det|
 //! ```
-//! Both passes together are called a *walk*. A [driver](crate::bijector::drive) takes it through a
-//! single layer, or through the members of a composition. The [`GradientMemory`] policy determines
-//! which inputs are kept; layers do not depend on it.
+//! Both passes together are called a *replay*. A [driver](crate::bijector::drive) takes it through
+//! a single layer, or through the members of a composition. The [`GradientMemory`] policy
+//! determines which inputs are kept; layers do not depend on it.
 
 mod gradient_memory;
 mod guard;
@@ -43,14 +43,14 @@ pub struct Cotangent<const D: usize> {
     pub grad_log_det: Tensor<1>,
 }
 
-/// The state of a walk: the gradients collected so far, the kept values, and the place in the
+/// The state of a replay: the gradients collected so far, the kept values, and the place in the
 /// stream of random draws.
 ///
-/// The random draws of a leaf come from a seed that depends on the walk's seed and on the leaf's
+/// The random draws of a leaf come from a seed that depends on the replay's seed and on the leaf's
 /// place. After the leaf, the device's stream continues in a way that depends only on its state
-/// before, as after a [`Seeded`](crate::random::Seeded) scope. [`Flow::walk`](crate::Flow::walk)
-/// saves that state once, with one device-to-host copy; a walk through a bijector alone does so at
-/// every leaf.
+/// before, as after a [`Seeded`](crate::random::Seeded) scope.
+/// [`Flow::replay`](crate::Flow::replay) saves that state once, with one device-to-host copy; a
+/// replay through a bijector alone does so at every leaf.
 #[derive(Debug)]
 pub struct Replay<C: Context> {
     /// Gradients of the parameters, by id.
@@ -63,18 +63,18 @@ pub struct Replay<C: Context> {
 }
 
 impl<C: Context> Replay<C> {
-    /// A walk that keeps nothing and rebuilds every input. Its random layers sample from streams
+    /// A replay that keeps nothing and rebuilds every input. Its random layers sample from streams
     /// derived from `seed`.
     pub fn new(seed: u64) -> Self {
         Self::with(seed, Keeping::Nothing)
     }
 
-    /// A walk that keeps every layer's input.
+    /// A replay that keeps every layer's input.
     pub fn recomputing(seed: u64) -> Self {
         Self::with(seed, Keeping::Everything)
     }
 
-    /// A walk that keeps the inputs that `guard` selects for update `phase`, and compares them.
+    /// A replay that keeps the inputs that `guard` selects for update `phase`, and compares them.
     pub(crate) fn guarded(seed: u64, guard: DriftGuard, phase: u64) -> Self {
         Self::with(seed, Keeping::Checkpoints { guard, phase })
     }
@@ -84,13 +84,13 @@ impl<C: Context> Replay<C> {
         Self { parameters, context, loss_scale: 1.0, trail: Trail::new(seed, keeping) }
     }
 
-    /// A walk whose gradients are those of the loss times `factor`, as half-precision types need
+    /// A replay whose gradients are those of the loss times `factor`, as half-precision types need
     /// it.
     pub(crate) fn with_loss_scale(self, factor: f64) -> Self {
         Self { loss_scale: factor, ..self }
     }
 
-    /// A walk within a scope that restores the caller's stream itself.
+    /// A replay within a scope that restores the caller's stream itself.
     pub(crate) fn within_scope(mut self) -> Self {
         self.trail.within_scope();
         self
@@ -112,7 +112,7 @@ impl<C: Context> Replay<C> {
         self.trail.enter(device);
     }
 
-    /// Passes the input of the leaf that was entered last to the walk. The policy determines
+    /// Passes the input of the leaf that was entered last to the replay. The policy determines
     /// whether it is kept.
     pub fn keep<const D: usize>(&mut self, x: &Tensor<D>) {
         if self.trail.keeps() {
@@ -182,39 +182,40 @@ impl<C: Context> Replay<C> {
         self.trail.seed(device);
     }
 
-    /// Restores the caller's random stream at the end of a leaf. Without this call the walk's
-    /// stream stays in place until the surrounding composition, or the walk itself, ends.
+    /// Restores the caller's random stream at the end of a leaf. Without this call the replay's
+    /// stream stays in place until the surrounding composition, or the replay itself, ends.
     pub fn release(&mut self) {
         self.trail.release();
     }
 
-    /// Runs a part of the walk under a further name, for reports. Compositions name their members
+    /// Runs a part of the replay under a further name, for reports. Compositions name their members
     /// as [`Visit`](crate::bijector::visit::Visit) does. Without a name, only the reports lack it.
-    pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
+    pub fn within<T>(&mut self, name: impl Display, replay: impl FnOnce(&mut Self) -> T) -> T {
         self.trail.push_name(name.to_string());
-        let result = walk(self);
+        let result = replay(self);
         self.trail.pop_name();
         self.trail.release();
         result
     }
 
-    /// Runs a part of the walk under another condition. Returns the gradient of that condition too.
+    /// Runs a part of the replay under another condition. Returns the gradient of that condition
+    /// too.
     pub fn conditioned<E: Context, T>(
         &mut self,
-        walk: impl FnOnce(&mut Replay<E>) -> T,
+        replay: impl FnOnce(&mut Replay<E>) -> T,
     ) -> (T, E::Gradient) {
         let (parameters, trail) =
             (std::mem::take(&mut self.parameters), std::mem::take(&mut self.trail));
         let loss_scale = self.loss_scale;
         let mut inner = Replay { parameters, context: E::Gradient::default(), loss_scale, trail };
-        let result = walk(&mut inner);
+        let result = replay(&mut inner);
         let Replay { parameters, context, trail, .. } = inner;
         (self.parameters, self.trail) = (parameters, trail);
         (result, context)
     }
 
     /// Takes the gradients of a layer's parameters and of the condition `leaf`, made by
-    /// [`Context::leaf`], out of `gradients` and adds them to those of the walk.
+    /// [`Context::leaf`], out of `gradients` and adds them to those of the replay.
     pub fn collect<M: Module>(&mut self, layer: &M, leaf: &C, gradients: &mut Gradients) {
         C::collect(leaf, gradients, &mut self.context);
         layer.visit(&mut Collect { gradients, into: &mut self.parameters });

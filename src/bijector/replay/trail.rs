@@ -1,5 +1,5 @@
-//! The part of a walk that does not depend on the type of its condition: its place, the values that
-//! it keeps, and the comparisons.
+//! The part of a replay that does not depend on the type of its condition: its place, the values
+//! that it keeps, and the comparisons.
 
 use std::any::Any;
 
@@ -26,7 +26,7 @@ pub(super) enum Keeping {
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     seed: u64,
-    /// The caller's stream, while the walk samples from its own.
+    /// The caller's stream, while the replay samples from its own.
     caller: Option<Seeded>,
     /// Whether the caller's stream is restored at the end of a whole pass instead of after each
     /// leaf.
@@ -133,8 +133,8 @@ impl Trail {
         self.current.take().and_then(|value| value.downcast::<T>().ok()).map(|value| *value)
     }
 
-    /// [`Trail::kept`] for a value from which the walk continues: from there on, the backward pass
-    /// is exact again.
+    /// [`Trail::kept`] for a value from which the replay continues: from there on, the backward
+    /// pass is exact again.
     pub(super) fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.exact = self.place;
         self.kept()

@@ -225,7 +225,7 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     let x = x.inner();
     let Admitted { batch, context, .. } = flow.admit(&x, &context.plain())?;
     flow.check_input(&x)?;
-    visit(config, batch, |walk| flow.bijector.visit_layers(x, &context, walk))
+    visit(config, batch, |visit| flow.bijector.visit_layers(x, &context, visit))
 }
 
 /// Runs the visit, then measures its observations.
@@ -260,6 +260,6 @@ where
         let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
         model.check_input(&x)?;
         let noise = model.surjection.noise(&x, model.dtype());
-        visit(config, batch, |walk| model.visit_layers(x, noise, &context, walk))
+        visit(config, batch, |visit| model.visit_layers(x, noise, &context, visit))
     }
 }

@@ -120,7 +120,7 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// [`TrainError::LossShape`] unless the loss is a single value; [`TrainError::UnknownDims`] for
     /// a norm in bits/dim; [`TrainError::NoGraph`]; [`TrainError::NothingTrained`];
-    /// [`TrainError::Device`]; [`TrainError::NotWalkable`] under other policies than
+    /// [`TrainError::Device`]; [`TrainError::NoReplay`] under other policies than
     /// [`GradientMemory::Store`]. Under [`NonFinite::Stop`](super::NonFinite::Stop) also
     /// [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
     /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The
@@ -140,7 +140,7 @@ impl<M: Module> Trainer<M> {
                 let model = self.working_copy();
                 pass.store(&model, loss(&model)).map(|found| self.master(found))
             }
-            gradient_memory => Err(TrainError::NotWalkable { gradient_memory }),
+            gradient_memory => Err(TrainError::NoReplay { gradient_memory }),
         };
         let attempt = found.and_then(|found| self.apply(found, guard, nats_per_unit));
         self.settle(attempt)
@@ -150,8 +150,8 @@ impl<M: Module> Trainer<M> {
     /// names the first layer, in the order of `forward`, whose output is not finite. The error of
     /// such a gradient names the first layer in the backward pass at which it is not finite.
     ///
-    /// Under a policy other than [`GradientMemory::Store`] the loss is computed by a walk, and the
-    /// search uses the same noise but other dropout masks.
+    /// Under a policy other than [`GradientMemory::Store`] the loss is computed by a replay, and
+    /// the search uses the same noise but other dropout masks.
     ///
     /// # Errors
     /// As [`Trainer::update`], except [`TrainError::UnknownDims`]; [`TrainError::Config`] for an

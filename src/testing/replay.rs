@@ -16,12 +16,14 @@ use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 
 /// `replay_forward` computes the same as `forward`. `replay_back` rebuilds the input and gives the
 /// gradients of plain autodiff: of input, condition and every parameter. In float64, within
-/// [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of rebuilt.
+/// [`Kind::Replay`]; within [`Kind::Regrouped`] where inputs are kept instead of rebuilt.
 ///
 /// # Errors
 /// The first value that differs.
-pub fn walk<const D: usize, C: SampleContext>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Walk.under([Setting::new(DType::F64, Region::Ordinary, 2, 51)], |setting| {
+pub fn replay<const D: usize, C: SampleContext>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
+    Check::Replay.under([Setting::new(DType::F64, Region::Ordinary, 2, 51)], |setting| {
         there_and_back(of, setting)
     })
 }
@@ -61,26 +63,29 @@ fn there_and_back<const D: usize, C: SampleContext>(
     // A guarded pass continues from the kept inputs of its checkpoints. Its verdict is not used
     // here.
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
-    let walks = [
-        (Replay::new(seed + 5), Kind::Walk, "x of replay_back"),
+    let replays = [
+        (Replay::new(seed + 5), Kind::Replay, "x of replay_back"),
         (Replay::recomputing(seed + 5), Kind::Regrouped, "x passed to replay_back"),
-        (Replay::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded replay_back"),
+        (Replay::guarded(seed + 5, strict, 0), Kind::Replay, "x of a guarded replay_back"),
     ];
     let mut used = 0.0f64;
-    for (mut walk, kind, name) in walks {
-        let (walked, walked_log_det) =
-            bijector.replay_forward(x.clone().inner(), &context, &mut walk);
-        Elements::of(&walked)
-            .near("z of replay_forward, against forward,", &expected.z, |_| 0.0)?;
-        Elements::of(&walked_log_det).near(
+    for (mut replay, kind, name) in replays {
+        let (replayed, replayed_log_det) =
+            bijector.replay_forward(x.clone().inner(), &context, &mut replay);
+        Elements::of(&replayed).near(
+            "z of replay_forward, against forward,",
+            &expected.z,
+            |_| 0.0,
+        )?;
+        Elements::of(&replayed_log_det).near(
             "log_det of replay_forward, against forward,",
             &expected.log_det,
             |_| 0.0,
         )?;
         let back =
-            Cotangent { z: walked, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
-        let back = bijector.replay_back(back, &context, &mut walk);
-        used = used.max(expected.compare(&bijector, back, walk, tolerance(kind, dtype), name)?);
+            Cotangent { z: replayed, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
+        let back = bijector.replay_back(back, &context, &mut replay);
+        used = used.max(expected.compare(&bijector, back, replay, tolerance(kind, dtype), name)?);
     }
     Ok(used)
 }
@@ -101,7 +106,7 @@ impl Expected {
         &self,
         bijector: &BoxBijector<D, C>,
         back: Cotangent<D>,
-        walk: Replay<C>,
+        replay: Replay<C>,
         tolerance: f64,
         name: &str,
     ) -> Result<f64, Fault> {
@@ -116,13 +121,13 @@ impl Expected {
             &Elements::of(&back.grad_z),
             &self.grad_x,
         )?);
-        let walked = gradients_by_id(bijector, &walk.parameters);
+        let replayed = gradients_by_id(bijector, &replay.parameters);
         let paths = parameters(bijector).into_iter().map(|parameter| parameter.path);
         let mut pairs: Vec<_> =
-            paths.zip(self.parameters.clone().into_iter().zip(walked)).collect();
+            paths.zip(self.parameters.clone().into_iter().zip(replayed)).collect();
         pairs.push((
             "the condition".to_owned(),
-            (self.condition.clone(), C::collected(walk.context)),
+            (self.condition.clone(), C::collected(replay.context)),
         ));
         for (path, (expected, found)) in pairs {
             match (expected, found) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Of a layer that a walk asks for its own way back, and that knows nothing of what it could give
+/// Of a layer that a replay asks for its own way back, and that knows nothing of what it could give
 /// back.
 #[derive(Module, Debug)]
 struct Own {
@@ -78,59 +78,59 @@ impl<C: Context> Drive<Own, 4, C> for OwnWay {
     }
 }
 
-/// There and back through a bijector alone; what is drawn while the walk is still there.
-fn walked<B: Bijector<4>>(bijector: &B, before: u64, seed: u64) -> [Vec<f32>; 2] {
+/// There and back through a bijector alone; what is drawn while the replay is still there.
+fn replayed<B: Bijector<4>>(bijector: &B, before: u64, seed: u64) -> [Vec<f32>; 2] {
     device().seed(before);
-    let mut walk = Replay::new(seed);
+    let mut replay = Replay::new(seed);
     let x = levels(3).float().div_scalar(256.0).inner();
-    let (z, log_det) = bijector.replay_forward(x, &(), &mut walk);
+    let (z, log_det) = bijector.replay_forward(x, &(), &mut replay);
     let between = draw();
     let back = Cotangent { grad_z: z.ones_like(), grad_log_det: log_det.ones_like(), z };
-    bijector.replay_back(back, &(), &mut walk);
+    bijector.replay_back(back, &(), &mut replay);
     [between, draw()]
 }
 
 #[test]
-fn walks_give_the_stream_back() {
+fn replays_give_the_stream_back() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
     let layers = &model.bijector;
     let (own, forgetful) = (vec![Own { release: true }], vec![Own { release: false }]);
-    for walked in [
-        &(|before, seed| walked(layers, before, seed)) as &dyn Fn(u64, u64) -> [Vec<f32>; 2],
-        &|before, seed| walked(&layers[0], before, seed),
-        &|before, seed| walked(&own[0], before, seed),
-        &|before, seed| walked(&own, before, seed),
-        &|before, seed| walked(&forgetful, before, seed),
+    for replayed in [
+        &(|before, seed| replayed(layers, before, seed)) as &dyn Fn(u64, u64) -> [Vec<f32>; 2],
+        &|before, seed| replayed(&layers[0], before, seed),
+        &|before, seed| replayed(&own[0], before, seed),
+        &|before, seed| replayed(&own, before, seed),
+        &|before, seed| replayed(&forgetful, before, seed),
     ] {
-        let [between, after] = walked(1, 3);
-        assert_eq!(walked(1, 4), [between.clone(), after.clone()], "not the walk's seed");
-        let other = walked(2, 3);
+        let [between, after] = replayed(1, 3);
+        assert_eq!(replayed(1, 4), [between.clone(), after.clone()], "not the replay's seed");
+        let other = replayed(2, 3);
         assert!(between != after && other[0] != between && other[1] != after);
     }
-    // One that says nothing gives the stream back with the walk.
-    let alone = |before, seed| after(before, || drop(walked(&forgetful[0], before, seed)));
+    // One that says nothing gives the stream back with the replay.
+    let alone = |before, seed| after(before, || drop(replayed(&forgetful[0], before, seed)));
     assert_eq!(alone(1, 3), alone(1, 4));
     assert_ne!(alone(1, 3), alone(2, 3));
 
     let whole = |before, seed| {
-        after(before, || drop(model.walk(levels(3), &(), None, &mut Replay::new(seed))))
+        after(before, || drop(model.replay(levels(3), &(), None, &mut Replay::new(seed))))
     };
     assert_eq!(whole(1, 3), whole(1, 4));
     assert_ne!(whole(1, 3), whole(2, 3));
     let x = levels(3).float().div_scalar(256.0);
     let exact = |before, seed| {
-        let mut walk = Replay::<()>::recomputing(seed);
-        after(before, || drop(model.continuous().walk(x.clone(), &(), None, &mut walk)))
+        let mut replay = Replay::<()>::recomputing(seed);
+        after(before, || drop(model.continuous().replay(x.clone(), &(), None, &mut replay)))
     };
     assert_eq!(exact(1, 3), exact(1, 4));
     assert_ne!(exact(1, 3), exact(2, 3));
 }
 
-/// Draws of a walk's layers are the walk's all the same.
+/// Draws of a replay's layers are the replay's all the same.
 #[test]
-fn a_walk_draws_from_its_seed() {
+fn a_replay_draws_from_its_seed() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
