@@ -7,8 +7,9 @@
 //! each layer and the value of each field. A flow that is built from the same configuration accepts
 //! the parameters; for any other flow the error names the first difference and both values.
 //!
-//! burn's own records work too. They contain parameters only, so a flow that computes another
-//! function with equal shapes accepts them.
+//! burn's own records work too, and so do the files of `burn-store`:
+//! `flow.save_into(&mut SafetensorsStore::from_file(path))` and `flow.load_from(...)`. They contain
+//! parameters only, so a flow that computes another function with equal shapes accepts them.
 //! ```
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};

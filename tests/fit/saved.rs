@@ -2,6 +2,12 @@
 
 use std::fs;
 
+use burn_store::{BurnpackStore, ModuleSnapshot, SafetensorsStore};
+use flowkit::law::AnyLawConfig;
+use flowkit::{
+    Activation, Conv1x1Config, CouplingConfig, Half, MlpConfig, Order, PermutationConfig,
+};
+
 use super::*;
 
 #[test]
@@ -13,9 +19,6 @@ fn a_saved_flow_comes_back() {
     fitted.flow.save(&path).unwrap();
     let loaded = plane::<()>(2, None).load(&path).unwrap();
     let x = data.points(&device());
-    assert_eq!(values(&loaded, &x), values(&fitted.flow, &x));
-    // burn's own record.
-    let loaded = plane::<()>(3, None).without_data().load_record(fitted.flow.clone().into_record());
     assert_eq!(values(&loaded, &x), values(&fitted.flow, &x));
 
     // Other shapes, and equal shapes of another function.
@@ -42,12 +45,26 @@ fn a_saved_flow_comes_back() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let load = |path: &std::path::Path| plane::<()>(1, None).load(path).unwrap_err();
-    assert!(matches!(load(&path), CheckpointError::NotSafetensors { .. }));
+    let named = |path: &std::path::Path| {
+        let error = load(path);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        error
+    };
+    assert!(matches!(named(&path), CheckpointError::NotSafetensors { .. }));
     fs::write(&path, b"a picture, say").unwrap();
-    assert!(matches!(load(&path), CheckpointError::NotSafetensors { .. }));
+    assert!(matches!(named(&path), CheckpointError::NotSafetensors { .. }));
     fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
-    assert!(matches!(load(&path), CheckpointError::NotCheckpoint { .. }));
-    assert!(matches!(load(&folder.path().join("none")), CheckpointError::Read { .. }));
+    assert!(matches!(named(&path), CheckpointError::NotCheckpoint { .. }));
+    assert!(matches!(named(&folder.path().join("none")), CheckpointError::Read { .. }));
+    // The last byte of a parameter.
+    fitted.flow.save(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(named(&path), CheckpointError::Checksum { .. }));
+    // A file of burn-store has no architecture.
+    fitted.flow.save_into(&mut SafetensorsStore::from_file(&path).overwrite(true)).unwrap();
+    assert!(matches!(named(&path), CheckpointError::NotCheckpoint { .. }));
     Trainer::new(normal().train(), TrainerConfig::new())
         .unwrap()
         .save(&path, Default::default())
@@ -56,6 +73,88 @@ fn a_saved_flow_comes_back() {
         matches!(load(&path), CheckpointError::MissingSection { .. }),
         "a trainer's checkpoint is no flow's file"
     );
+}
+
+/// burn's records and files, which hold the parameters: permutations and signs too.
+#[test]
+fn burns_own_records_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let x = TwoMoons::new(50, 0.1, 1).points(&device());
+    let flow = |seed| {
+        device().seed(seed);
+        let order = Order::Shuffled { seed };
+        let layers = (
+            ActNormConfig::new(),
+            Conv1x1Config::new(),
+            PermutationConfig::new().with_order(order),
+            RealNvpConfig::new(2),
+        );
+        Flow::build(&layers, StandardNormal::new(), [1, 2], &device()).unwrap()
+    };
+    let saved = flow(1).initialize(x.clone()).unwrap();
+    let expected = values(&saved, &x);
+    assert_ne!(values(&flow(2).without_data(), &x), expected);
+    let loaded = flow(2).without_data().load_record(saved.clone().into_record());
+    assert_eq!(values(&loaded, &x), expected);
+
+    let path = folder.path().join("flow.safetensors");
+    saved.save_into(&mut SafetensorsStore::from_file(&path)).unwrap();
+    let mut loaded = flow(2).without_data();
+    let result = loaded.load_from(&mut SafetensorsStore::from_file(&path)).unwrap();
+    assert!(result.is_success() && result.unused.is_empty(), "{result:?}");
+    assert_eq!(values(&loaded, &x), expected);
+
+    let path = folder.path().join("flow.bpk");
+    saved.save_into(&mut BurnpackStore::from_file(&path)).unwrap();
+    let mut loaded = flow(3).without_data();
+    loaded.load_from(&mut BurnpackStore::from_file(&path)).unwrap();
+    assert_eq!(values(&loaded, &x), expected);
+}
+
+/// What differs, where, and both values.
+#[test]
+fn another_architecture_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flow.safetensors");
+    let net = || MlpConfig::new([8]);
+    let affine = |form| AnyLawConfig::from(AffineConfig::new(form));
+    let coupling = |law, net| vec![CouplingConfig::<AnyLawConfig, _>::new(law, net); 2];
+    let flow = |layers: &Vec<CouplingConfig<AnyLawConfig, MlpConfig>>| {
+        Flow::build(&Boxed::new(layers.clone()), StandardNormal::new(), [1, 2], &device()).unwrap()
+    };
+    flow(&coupling(affine(AffineForm::Sigmoid), net())).without_data().save(&path).unwrap();
+    let mut second = coupling(affine(AffineForm::Sigmoid), net());
+    second[1].identity = Half::Second;
+    let cases = [
+        (
+            coupling(affine(AffineForm::Exponential), net()),
+            ["`flow.bijector.0.law", "Exponential", "Sigmoid"],
+        ),
+        (
+            coupling(affine(AffineForm::Sigmoid), net().with_activation(Activation::Tanh)),
+            ["`flow.bijector.0.conditioner.net.activation`", "Tanh", "Silu"],
+        ),
+        (second, ["`flow.bijector.1.identity`", "Second", "First"]),
+        (
+            coupling(affine(AffineForm::Sigmoid), MlpConfig::new([9])),
+            ["`flow.bijector.0.conditioner.net.hidden.0.weight`", "[1, 9]", "[1, 8]"],
+        ),
+        (
+            coupling(affine(AffineForm::Sigmoid), MlpConfig::new([8, 8])),
+            ["`flow.bijector.0.conditioner.net.hidden.1.weight`", "lacks", "[8, 8]"],
+        ),
+        (
+            coupling(affine(AffineForm::Sigmoid), net())[..1].to_vec(),
+            ["no place for", "\"flow.bijector.1.conditioner.net.hidden.0.weight\"", "output.bias"],
+        ),
+    ];
+    for (layers, parts) in cases {
+        let text = flow(&layers).load(&path).unwrap_err().to_string();
+        println!("{text}");
+        for part in parts {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
 }
 
 /// Weights that are not finite are not written.
