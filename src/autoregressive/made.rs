@@ -37,7 +37,7 @@
 //! condition has its own degree.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Content, Initializer, Module, ModuleDisplay, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,7 @@ use super::{AutoregressiveNet, MaskedLinear};
 use crate::conditioner::{Activation, Net, NetConfig, NetSite, theta};
 use crate::error::{ConfigError, ShapeError};
 use crate::reshape::order::Order;
+use crate::tensor::index_list::IndexList;
 use crate::tensor::parameter;
 
 /// Configuration of [`Made`].
@@ -141,6 +142,7 @@ impl NetConfig<2> for MadeConfig {
 
 /// Masked autoencoder. The formulas head this module.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Made {
     /// Hidden layers, first to last.
     pub hidden: Vec<MaskedLinear>,
@@ -152,6 +154,19 @@ pub struct Made {
     activation: Activation,
     #[module(skip)]
     n_params: usize,
+}
+
+impl ModuleDisplay for Made {
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        content
+            .set_top_level_type("Made")
+            .add("hidden", &self.hidden)
+            .add("output", &self.output)
+            .add_debug_attribute("order", &IndexList::of(&self.order))
+            .add_debug_attribute("activation", &self.activation)
+            .add_debug_attribute("n_params", &self.n_params)
+            .optional()
+    }
 }
 
 impl Net<2> for Made {

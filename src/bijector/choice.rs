@@ -103,8 +103,20 @@ macro_rules! choice_of_bijectors {
         // Modules hold handles of tensors, some hundred bytes each. A box would hide a module from
         // burn.
         #[allow(clippy::large_enum_variant)]
+        #[module(custom_display)]
         $($head)* enum $name {
             $($(#[$meta])* $variant($type)),+
+        }
+
+        impl ::burn::module::ModuleDisplay for $name {
+            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
+                match self {
+                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
+                        stringify!($variant),
+                        ::burn::module::ModuleDisplay::format(inner, settings),
+                    )),+
+                }
+            }
         }
 
         impl<const D: usize> $crate::ShapeMap<D> for $name
@@ -158,4 +170,15 @@ macro_rules! choice_of_bijectors {
             }
         }
     };
+}
+
+/// How an enum of modules is displayed: as the module of its variant, within the name of the
+/// variant if the module does not have that name.
+#[doc(hidden)]
+pub fn shown(variant: &str, module: String) -> String {
+    let after = module.strip_prefix(variant);
+    match after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric())) {
+        true => module,
+        false => format!("{variant}({module})"),
+    }
 }

@@ -91,8 +91,20 @@ macro_rules! choice_of_nets {
         // There is one value per layer, so its size does not matter. A box would hide a module from
         // burn.
         #[allow(clippy::large_enum_variant)]
+        #[module(custom_display)]
         $($head)* enum $name {
             $($(#[$meta])* $variant($net)),+
+        }
+
+        impl ::burn::module::ModuleDisplay for $name {
+            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
+                match self {
+                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
+                        stringify!($variant),
+                        ::burn::module::ModuleDisplay::format(inner, settings),
+                    )),+
+                }
+            }
         }
 
         #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]

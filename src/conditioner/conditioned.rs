@@ -8,7 +8,7 @@
 //! networks by it: every network within it is trained in a half-precision type, including your own
 //! networks.
 
-use burn::module::{Module, ModuleDisplay};
+use burn::module::{Content, Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use super::{Net, NetConfig, NetSite};
@@ -20,6 +20,7 @@ use crate::tensor::type_name::type_name;
 
 /// A network, with the widths that it was built for.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Conditioned<N> {
     /// The network.
     pub net: N,
@@ -31,6 +32,21 @@ pub struct Conditioned<N> {
     params: usize,
     #[module(skip)]
     context: Reads,
+}
+
+/// The widths have names that do not occur a second time: a coupling shows which half is its
+/// `identity`, and burn adds the number of trained `params`.
+impl<N: Module + ModuleDisplay> ModuleDisplay for Conditioned<N> {
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        content
+            .set_top_level_type("Conditioned")
+            .add("net", &self.net)
+            .add_debug_attribute("n_identity", &self.identity)
+            .add_debug_attribute("n_transformed", &self.transformed)
+            .add_debug_attribute("n_params", &self.params)
+            .add_debug_attribute("context", &self.context)
+            .optional()
+    }
 }
 
 /// Which condition a network reads.

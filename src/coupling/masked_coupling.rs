@@ -73,7 +73,7 @@
 //! ```
 
 use burn::config::Config;
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Content, Module, ModuleDisplay, Param, ParamId};
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,7 @@ use crate::reshape::permutation::inverse_order;
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::{constant, graph_device};
 use crate::tensor::half::Half;
+use crate::tensor::index_list::IndexList;
 use crate::tensor::limit::{per_example, sum};
 use crate::tensor::per_example::{flatten, sum_event};
 
@@ -226,6 +227,7 @@ where
 
 /// Coupling with a mask. The formulas head this module.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct MaskedCoupling<L, N> {
     /// The law of the transformed elements.
     pub law: L,
@@ -237,6 +239,39 @@ pub struct MaskedCoupling<L, N> {
     pub transformed: Param<Tensor<1, Int>>,
     #[module(skip)]
     shape: Vec<usize>,
+}
+
+/// The elements that pass unchanged are shown by the name of their mask, if they have one.
+impl<L, N> ModuleDisplay for MaskedCoupling<L, N>
+where
+    L: Module + ModuleDisplay,
+    N: Module + ModuleDisplay,
+{
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let content = content
+            .set_top_level_type("MaskedCoupling")
+            .add("law", &self.law)
+            .add("conditioner", &self.conditioner)
+            .add_debug_attribute("shape", &self.shape);
+        let identity = IndexList::of(&self.identity);
+        let named = [Mask::Alternating, Mask::Checkerboard].into_iter().find_map(|mask| {
+            let first = mask.first_half(&self.shape);
+            let half = [Half::First, Half::Second].into_iter().find(|half| {
+                let kept = (0..first.len()).filter(|&i| first[i] == (*half == Half::First));
+                identity == IndexList::Read(kept.map(|index| index as i64).collect())
+            });
+            Some((mask, half?))
+        });
+        match named {
+            Some((mask, half)) => {
+                content.add_debug_attribute("mask", &mask).add_debug_attribute("identity", &half)
+            }
+            None => content
+                .add_debug_attribute("identity", &identity)
+                .add_debug_attribute("transformed", &IndexList::of(&self.transformed)),
+        }
+        .optional()
+    }
 }
 
 /// A batch divided into its two halves.

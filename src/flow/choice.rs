@@ -31,9 +31,24 @@ macro_rules! choice_of_surjections {
         // There is one value per model, so its size does not matter. A box would hide a module from
         // burn.
         #[allow(clippy::large_enum_variant)]
+        #[module(custom_display)]
         $($head)* enum $name {
             $(#[$first_meta])* $first($first_type)
             $(, $(#[$meta])* $variant($type))*
+        }
+
+        impl ::burn::module::ModuleDisplay for $name {
+            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
+                let (variant, module) = match self {
+                    Self::$first(inner) => {
+                        (stringify!($first), ::burn::module::ModuleDisplay::format(inner, settings))
+                    }
+                    $(Self::$variant(inner) => {
+                        (stringify!($variant), ::burn::module::ModuleDisplay::format(inner, settings))
+                    })*
+                };
+                $crate::bijector::choice::shown(variant, module)
+            }
         }
 
         impl $crate::Surjection<$D> for $name {

@@ -31,7 +31,7 @@ pub mod uninit;
 
 use std::marker::PhantomData;
 
-use burn::module::Module;
+use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault};
 use burn::tensor::{DType, Device, Tensor};
 
 use admission::widest;
@@ -51,6 +51,7 @@ use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::flow::surjection::{Continuous, Surjection};
 use crate::flow::uninit::Uninit;
 use crate::prior::Prior;
+use crate::tensor::type_name::full_type_name;
 
 /// A density of tensors with `D` axes, given a condition `C`.
 ///
@@ -102,6 +103,7 @@ use crate::prior::Prior;
 /// flow.sample(3); // the method `sample` exists, but its trait bounds were not satisfied
 /// ```
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Flow<B, P, const D: usize, C = (), S = Continuous> {
     /// Lifts data to the input of the bijector.
     pub surjection: S,
@@ -113,6 +115,29 @@ pub struct Flow<B, P, const D: usize, C = (), S = Continuous> {
     shape: [usize; D],
     #[module(skip)]
     condition: PhantomData<C>,
+}
+
+impl<B, P, const D: usize, C, S> ModuleDisplay for Flow<B, P, D, C, S>
+where
+    Self: ModuleDisplayDefault,
+    B: ModuleDisplay,
+    P: ModuleDisplay,
+    S: ModuleDisplay,
+{
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let content = content
+            .set_top_level_type("Flow")
+            .add("surjection", &self.surjection)
+            .add("bijector", &self.bijector)
+            .add("prior", &self.prior)
+            .add_debug_attribute("shape", &self.shape);
+        // There is no field to read the condition from: it is a type.
+        match full_type_name::<C>() {
+            none if none == "()" => content,
+            condition => content.add_debug_attribute("condition", &format_args!("{condition}")),
+        }
+        .optional()
+    }
 }
 
 impl<B, P, const D: usize> Flow<B, P, D>

@@ -16,8 +16,20 @@ macro_rules! choice_of_laws {
     };
     ({$($head:tt)*} $name:ident $($(#[$meta:meta])* $variant:ident($law:ty)),+ $(,)?) => {
         #[derive(::burn::module::Module, Debug)]
+        #[module(custom_display)]
         $($head)* enum $name {
             $($(#[$meta])* $variant($law)),+
+        }
+
+        impl ::burn::module::ModuleDisplay for $name {
+            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
+                match self {
+                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
+                        stringify!($variant),
+                        ::burn::module::ModuleDisplay::format(inner, settings),
+                    )),+
+                }
+            }
         }
 
         impl $crate::law::Law for $name {

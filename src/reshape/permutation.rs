@@ -40,13 +40,14 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Content, Module, ModuleDisplay, Param, ParamId};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::bijector::{Bijector, LayerConfig, Plan, Rearrange, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::reshape::order::Order;
+use crate::tensor::index_list::IndexList;
 use crate::tensor::per_example::zero_log_det;
 
 config! {
@@ -94,9 +95,19 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PermutationConfig {
 
 /// Permutation of the channels. The formulas head this module.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Permutation {
     /// The channel of `x` that each channel of `z` is, `π`, `[C]`.
     pub indices: Param<Tensor<1, Int>>,
+}
+
+impl ModuleDisplay for Permutation {
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        content
+            .set_top_level_type("Permutation")
+            .add_debug_attribute("indices", &IndexList::of(&self.indices))
+            .optional()
+    }
 }
 
 /// `π⁻¹`: adds `i` to a zero at position `π_i`, on the device. A sort would need a device-to-host

@@ -7,6 +7,7 @@ pub(crate) mod finite;
 pub(crate) mod float_limits;
 pub(crate) mod graph;
 pub(crate) mod half;
+pub(crate) mod index_list;
 pub mod limit;
 pub(crate) mod moments;
 pub mod parameter;

@@ -8,11 +8,15 @@ mod flow_plus_plus;
 mod networks;
 mod scales;
 
+use std::collections::BTreeMap;
+
+use burn::module::DisplaySettings;
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::Bijector;
 use flowkit::testing::elements::device_rng;
 use flowkit::testing::parameters::parameters;
 use flowkit::testing::{Check, Conformance, Failure, Outcome, SampleContext};
+use flowkit::train::Checkpoint;
+use flowkit::{Bijector, BoxBijector};
 
 pub use cases::cases;
 
@@ -21,13 +25,36 @@ pub struct Case {
     name: String,
     run: Box<dyn Fn(Check) -> Result<Outcome, Failure>>,
     start: Box<dyn Fn(u64, usize) -> Vec<f64>>,
+    shown: Box<dyn Fn() -> Shown>,
+}
+
+/// What a bijector shows of itself.
+#[allow(dead_code)] // `bijectors` does not read it.
+pub struct Shown {
+    /// The bijector.
+    pub bare: String,
+    /// The bijector in a [`BoxBijector`].
+    pub boxed: String,
+    /// Types and values by path, as a checkpoint compares them.
+    pub architecture: BTreeMap<String, String>,
 }
 
 impl Case {
-    pub fn new<const D: usize, C: SampleContext, B: Bijector<D, C>>(
+    pub fn new<const D: usize, C: SampleContext, B: Bijector<D, C> + Sync + 'static>(
         conformance: Conformance<D, C>,
-        make: impl Fn(&Device) -> B + 'static,
+        make: impl Fn(&Device) -> B + Clone + 'static,
     ) -> Self {
+        let shown = {
+            let make = make.clone();
+            move || {
+                let bijector = make(&Device::default());
+                let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
+                checkpoint.insert("bijector", &bijector).unwrap();
+                let architecture = checkpoint.architecture("bijector").unwrap().clone();
+                let bare = bijector.format(DisplaySettings::default());
+                Shown { bare, boxed: BoxBijector::<D, C>::new(bijector).to_string(), architecture }
+            }
+        };
         let start = move |seed, between| {
             let device = Device::default().autodiff();
             let _guard = device_rng();
@@ -37,11 +64,18 @@ impl Case {
             parameters(&bijector).into_iter().flat_map(|parameter| parameter.values).collect()
         };
         let name = conformance.name().to_owned();
-        Self { name, run: Box::new(move |check| conformance.run(check)), start: Box::new(start) }
+        let run = Box::new(move |check| conformance.run(check));
+        Self { name, run, start: Box::new(start), shown: Box::new(shown) }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the bijector shows of itself.
+    #[allow(dead_code)] // `bijectors` does not call it.
+    pub fn shown(&self) -> Shown {
+        (self.shown)()
     }
 
     /// The parameters of the bijector that is made under a seed of the device, read after so many
