@@ -200,7 +200,10 @@ fn classes_are_checked_at_the_door() {
     let device = Device::flex();
     let x = Tensor::<4, Int>::zeros([2, 3, 8, 8], &device);
     let error = minute().with_prior(CLASSES).build(&device).unwrap_err();
-    assert_eq!(error.to_string(), "TopPrior: expected classes as condition, found no condition");
+    assert_eq!(
+        error.to_string(),
+        "GlowConfig: expected a prior without classes, or `build_classes`, found `GlowPrior::Classes`"
+    );
     let class = |batch, width| Tensor::<2>::zeros([batch, width], &device);
     let error = minute().build_classes(&device).unwrap_err();
     assert_eq!(

@@ -209,8 +209,8 @@ fn configurations_say_what_is_wrong() {
         }
         config.validate()
     };
-    let encoder =
-        FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [3, 2, 0], 4, 1, EncoderBlock::Conv);
+    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Stripes, 4, 1, EncoderBlock::Conv);
+    let odd = Site::new([1, 3, 2, 5], &Device::flex());
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (
             MixLogCdfConfig::new(0).validate(),
@@ -318,7 +318,7 @@ fn configurations_say_what_is_wrong() {
             encoded(1, EncoderBlock::Attention { heads: 5 }),
             "`n_filters` = 16 must be a multiple of `heads` = 5",
         ),
-        (encoder.validate(), "FlowPlusPlusEncoderConfig: `half[2]` must be at least 1"),
+        (encoder.num_params(&odd).map(|_| ()), "Partition: axis 3 must be a multiple of 2"),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();

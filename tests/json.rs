@@ -123,12 +123,11 @@ fn cases() -> Vec<Case> {
         case!(
             FlowPlusPlusEncoderConfig::new(
                 Pattern::Stripes,
-                [1, 4, 2],
                 2,
                 1,
                 EncoderBlock::Attention { heads: 2 }
             ),
-            ["pattern", "half", "n_context", "n_blocks", "block"]
+            ["pattern", "n_context", "n_blocks", "block"]
         ),
         case!(GatedAttentionConfig::new(4), ["n_filters"]),
         case!(GatedBlockConfig::new(4), ["n_filters"]),

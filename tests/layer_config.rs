@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::model::flow_plus_plus::{CouplingLaw, FlowPlusPlusConfig, Resolution};
+use flowkit::model::glow::GlowConfig;
 use flowkit::tensor::limit::MOST_PARAMETERS;
 use flowkit::*;
 
@@ -114,6 +116,55 @@ fn an_error_says_its_place() {
     assert_eq!(
         refusal(&MultiScaleConfig::new(vec![Swap::new(); 2]), &images([3, 4, 4])),
         "MultiScale: axis 1 must be a multiple of 2 and at least 2, found shape [1, 3, 4, 4]"
+    );
+}
+
+/// The same for layers that a model chooses, by the names of the model's settings.
+#[test]
+fn an_error_inside_a_model_says_its_place() {
+    let glow = |config: GlowConfig| {
+        let error = config.validate().unwrap_err();
+        assert_eq!(config.build(&device()).map(|_| ()).unwrap_err(), error);
+        error.to_string()
+    };
+    let small = || GlowConfig::new([3, 8, 8], 2, 1).with_n_filters(4);
+    assert_eq!(
+        glow(small().with_n_filters(1 << 23)),
+        "GlowConfig.levels[0][1][0][2].net: GlowNetConfig: more than 1099511627776 parameters, \
+         which no device holds; the largest size is `n_filters` = 8388608"
+    );
+    assert_eq!(
+        glow(GlowConfig::new([1 << 11, 8, 8], 3, 1).with_n_filters(4)),
+        "GlowConfig.levels[1][1][0][1]: ChannelMatrixConfig: `channels/n_groups` must be at most \
+         8192, found 16384"
+    );
+    let flow = |change: &dyn Fn(&mut FlowPlusPlusConfig)| {
+        let mut config = FlowPlusPlusConfig::tiny();
+        change(&mut config);
+        let error = config.validate().unwrap_err();
+        assert_eq!(config.build(&device()).map(|_| ()).unwrap_err(), error);
+        error.to_string()
+    };
+    assert_eq!(
+        flow(&|config| config.law = CouplingLaw::MixLogCdf { n_components: 0 }),
+        "FlowPlusPlusConfig.dequantization.flow[1][0][2].law: MixLogCdfConfig: `n_components` must \
+         be at least 1, found 0"
+    );
+    assert_eq!(
+        flow(&|config| config.n_filters = 6),
+        "FlowPlusPlusConfig.stages[0].steps[0][2].net: GatedAttentionConfig: `n_filters` = 6 must \
+         be a multiple of `heads` = 4"
+    );
+    assert_eq!(
+        flow(&|config| config.stages[1].resolution =
+            Resolution::SqueezeRepeatedly { times: usize::MAX }),
+        "FlowPlusPlusConfig.stages[1].squeezes[4]: Squeeze: axis 2 must be a multiple of 2 and at \
+         least 2, found shape [1, 3072, 1, 1]"
+    );
+    assert_eq!(
+        flow(&|config| config.image = [3, 32, 30]),
+        "FlowPlusPlusConfig.stages[1].partition: Partition: axis 3 must be a multiple of 2 and at \
+         least 2, found shape [1, 12, 16, 15]"
     );
 }
 

@@ -15,6 +15,7 @@ pub mod drive;
 pub mod invert;
 pub mod multi_scale;
 pub mod multi_scale_config;
+mod repeated;
 pub mod replay;
 pub mod shape;
 pub mod site;
@@ -27,6 +28,8 @@ pub use multi_scale_config::MultiScaleConfig;
 pub use shape::ShapeMap;
 pub use site::{LayerConfig, Plan, Site};
 pub use stack_config::Boxed;
+
+pub(crate) use repeated::Repeated;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

@@ -111,21 +111,6 @@ impl<const D: usize, C: Context> Site<D, C> {
     }
 }
 
-/// The layer of a configuration that was checked before. It uses no condition.
-///
-/// # Panics
-/// With the text of the error, if the layer cannot be built.
-pub(crate) fn built<const D: usize, T: LayerConfig<D>>(
-    config: &T,
-    shape: [usize; D],
-    device: &Device,
-) -> T::Layer {
-    match config.build(&Site::new(shape, device)) {
-        Ok(layer) => layer,
-        Err(error) => panic!("{error}"),
-    }
-}
-
 /// The output shape and the number of parameters of a layer, before it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan<const D: usize> {

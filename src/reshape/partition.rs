@@ -64,7 +64,7 @@ impl<C: Context> LayerConfig<4, C> for PartitionConfig {
 
 impl PartitionConfig {
     /// The layer, which is the same for every shape.
-    pub(crate) fn layer(&self) -> Partition {
+    fn layer(&self) -> Partition {
         Partition { pattern: self.pattern }
     }
 }

@@ -64,7 +64,7 @@ impl<C: Context> LayerConfig<4, C> for SqueezeConfig {
 
 impl SqueezeConfig {
     /// The layer, which is the same for every shape.
-    pub(crate) fn layer(&self) -> Squeeze {
+    fn layer(&self) -> Squeeze {
         Squeeze { order: self.order }
     }
 }

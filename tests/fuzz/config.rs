@@ -114,6 +114,11 @@ fn given() -> Site<2, Tensor<2>> {
     Site::given([1, 4], &Tensor::zeros([1, 2], &Device::flex()), &Device::flex())
 }
 
+/// Where the encoder of a dequantization is built.
+fn image() -> Site<4> {
+    Site::new([1, 1, 4, 4], &Device::flex())
+}
+
 /// Elementwise mixtures: the macro takes names without parameters.
 type Mixtures = ElementwiseConfig<MixLogCdfConfig>;
 
@@ -284,12 +289,16 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
 
 /// Whole models say what is wrong when they are built, too.
 fn models() -> Vec<Kind> {
-    let encoder =
-        FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
+    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, 2, 1, EncoderBlock::Conv);
     vec![
         kind!(DiagnosisConfig, DiagnosisConfig::new(), |config, _| config),
         kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(config.build(device))),
-        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.build(device).unwrap()),
+        kind!(
+            FlowPlusPlusEncoderConfig,
+            encoder,
+            |config| config.num_params(&image()),
+            |config, _| config.build(&image()).unwrap()
+        ),
         kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| config
             .build(device)
             .unwrap()),

@@ -16,14 +16,16 @@
 //! ImageNet, five `NormedConv` for larger images.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, LayerConfig, Site};
 use crate::conditioner::layer::{
-    DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig,
+    DataInitConv, DataInitConvConfig, GateKernel, GatedBlock, GatedBlockConfig, GatedConv,
+    GatedConvConfig,
 };
 use crate::conditioner::{ConvStyle, Mixing};
+use crate::context::ContextShape;
 use crate::error::ConfigError;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};
@@ -51,8 +53,6 @@ config! {
     pub struct FlowPlusPlusEncoderConfig {
         /// Pattern of the noise flow.
         pub pattern: Pattern,
-        /// Shape `[C, H, W]` of one half of an image.
-        pub half: [usize; 3],
         /// Number of channels `A` of the context.
         pub n_context: usize,
         /// Number of blocks.
@@ -65,57 +65,50 @@ config! {
 }
 
 impl FlowPlusPlusEncoderConfig {
-    /// Checks the configuration.
+    /// Number of parameters of the network for images of the site's shape, counted without building
+    /// it.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
-    }
-
-    /// Number of parameters of the network, counted without building it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
+    pub fn num_params(&self, site: &Site<4>) -> Result<usize, ConfigError> {
         const NAME: &str = "FlowPlusPlusEncoderConfig";
-        let [c, h, w] = self.half;
-        for (field, value) in
-            [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_context", self.n_context)]
-        {
-            ConfigError::positive(NAME, field, value)?;
-        }
+        let [_, channels, h, w] = self.halves(site)?;
+        ConfigError::positive(NAME, "n_context", self.n_context)?;
         ConfigError::repeated(NAME, "n_blocks", self.n_blocks)?;
+        let input = self.input(channels).num_params()?;
+        let (positions, block) = match self.block {
+            EncoderBlock::Conv => (0, self.conv().num_params()?),
+            EncoderBlock::NormedConv => (0, self.normed(None).num_params()?),
+            EncoderBlock::Attention { heads } => {
+                let block = self.normed(Some(Mixing::Attention { heads })).num_params()?;
+                (product([self.n_context, h, w]), block)
+            }
+        };
         let sizes = [
-            ("half[0]", c),
-            ("half[1]", h),
-            ("half[2]", w),
+            ("channels", channels),
+            ("height", h),
+            ("width", w),
             ("n_context", self.n_context),
             ("n_blocks", self.n_blocks),
         ];
-        let total = ConfigError::parameters(NAME, self.count(), sizes)?;
-        match self.block {
-            EncoderBlock::Conv => self.conv().validate(),
-            EncoderBlock::NormedConv => self.normed(None).validate(),
-            EncoderBlock::Attention { heads } => {
-                self.normed(Some(Mixing::Attention { heads })).validate()
-            }
-        }?;
-        Ok(total)
+        let total = sum([input, positions, product([self.n_blocks, block])]);
+        ConfigError::parameters(NAME, total, sizes)
     }
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
-        let ([c, h, w], a) = (self.half, self.n_context);
-        let input = self.style.conv(product([2, c]), a, 3, self.style.inner).count();
-        let (positions, block) = match self.block {
-            EncoderBlock::Conv => (0, self.conv().count()),
-            EncoderBlock::NormedConv => (0, self.normed(None).count()),
-            EncoderBlock::Attention { heads } => {
-                (product([a, h, w]), self.normed(Some(Mixing::Attention { heads })).count())
-            }
-        };
-        sum([input, positions, product([self.n_blocks, block])])
+    /// Shape of both halves of an image, side by side.
+    fn halves(&self, site: &Site<4>) -> Result<[usize; 4], ConfigError> {
+        Ok(PartitionConfig::new(self.pattern).plan(site)?.output)
+    }
+
+    /// The shape of the context for images of the site's shape: that of one half of the image, with
+    /// `n_context` channels.
+    pub(super) fn context(&self, site: &Site<4>) -> Result<ContextShape, ConfigError> {
+        let [_, _, h, w] = self.halves(site)?;
+        Ok(ContextShape::new(vec![vec![1, self.n_context, h, w]]))
+    }
+
+    fn input(&self, channels: usize) -> DataInitConvConfig {
+        self.style.conv(channels, self.n_context, 3, self.style.inner)
     }
 
     fn conv(&self) -> GatedConvConfig {
@@ -129,14 +122,13 @@ impl FlowPlusPlusEncoderConfig {
             .with_style(self.style)
     }
 
-    /// The network.
+    /// The network for images of the site's shape.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn build(&self, device: &Device) -> Result<FlowPlusPlusEncoder, ConfigError> {
-        self.validate()?;
-        let [c, h, w] = self.half;
-        let input = self.style.conv(2 * c, self.n_context, 3, self.style.inner);
+    pub fn build(&self, site: &Site<4>) -> Result<FlowPlusPlusEncoder, ConfigError> {
+        self.num_params(site)?;
+        let ([_, channels, h, w], device) = (self.halves(site)?, site.device());
         let conv = |_| self.conv().build(device);
         let normed = |mixing| {
             (0..self.n_blocks).map(|_| self.normed(mixing).build(device)).collect::<Result<_, _>>()
@@ -151,8 +143,9 @@ impl FlowPlusPlusEncoderConfig {
                 (Some(positions), vec![], normed(Some(Mixing::Attention { heads }))?)
             }
         };
-        let partition = PartitionConfig::new(self.pattern).layer();
-        let input = input.build(device)?;
+        let partition = PartitionConfig::new(self.pattern).build(site)?;
+        // The blocks sample their initial weights before the first convolution.
+        let input = self.input(channels).build(device)?;
         Ok(FlowPlusPlusEncoder { partition, input, positions, blocks, normed_blocks })
     }
 }

@@ -1,30 +1,24 @@
 //! Configuration of Glow and its presets.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ClassGlow, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
-use crate::bijector::multi_scale::MultiScale;
-use crate::bijector::site::built;
-use crate::bijector::{Bijector, LayerConfig, Site};
+use super::top_prior::TopPriorConfig;
+use super::{ClassGlow, Glow, GlowLevel, TopPrior};
+use crate::bijector::{Bijector, LayerConfig, MultiScaleConfig, Repeated, Site};
 use crate::conditioner::layer::zero_linear::LOG_SCALE_FACTOR;
 use crate::conditioner::{GlowNetConfig, ZeroConvConfig};
-use crate::context::Features;
+use crate::context::{ContextShape, Features};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm};
-use crate::linear::{
-    ActNormConfig, ChannelMatrixConfig, ConstantChannel, Conv1x1Config, MatrixInit,
-};
+use crate::linear::{ActNormConfig, ConstantChannel};
 use crate::prior::StandardNormal;
 use crate::quantize::UniformDequantizationConfig;
-use crate::reshape::order::Order;
-use crate::reshape::permutation::PermutationConfig;
 use crate::reshape::{ChannelOrder, SqueezeConfig};
-use crate::tensor::limit::{MOST_PARAMETERS, product, sum};
 
 /// How a coupling transforms its second half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +90,12 @@ config! {
     }
 }
 
+/// The name of the configuration in its errors.
+const NAME: &str = "GlowConfig";
+
+/// Configuration of a [`GlowStep`](super::GlowStep).
+type StepConfig = (ActNormConfig, GlowPermutation, CouplingConfig<AffineConfig, GlowNetConfig>);
+
 impl GlowConfig {
     /// The paper's CIFAR-10 model: 44,603,604 parameters.
     pub fn cifar10() -> Self {
@@ -161,7 +161,6 @@ impl GlowConfig {
     /// # Errors
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "GlowConfig";
         let [c, h, w] = self.image;
         for (field, value) in [
             ("image[0]", c),
@@ -188,46 +187,21 @@ impl GlowConfig {
                 return Err(ShapeError::NotDivisible { layer: "Glow", axis, factor, shape }.into());
             }
         }
-        // Squeezes keep the product, and each level but the deepest halves it, so no later shape is
-        // larger.
-        ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
-        let mut total = 0;
-        for scale in 0..self.n_scales {
-            let c = self.channels(scale);
-            let coupling =
-                self.coupling_config().plan(&Self::site(c, &Device::default()))?.num_params;
-            let step = sum([self.norm().num_params(c), self.mixing_params(c)?, coupling]);
-            total = sum([total, product([self.n_steps, step]), self.prior_params(scale)?]);
-        }
-        ConfigError::parameters(
-            NAME,
-            total,
-            [("n_filters", self.n_filters), ("n_steps", self.n_steps)],
-        )
+        let device = Device::default();
+        let total = match self.prior {
+            GlowPrior::Classes { n_classes } => self.plan(&self.classes_site(n_classes, &device)),
+            GlowPrior::Standard | GlowPrior::Learned => self.plan(&self.site(&device)),
+        };
+        total.map_err(|error| error.at(NAME))
     }
 
-    /// Number of parameters of the channel mixing of a step.
-    fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
-        match self.permutation {
-            GlowPermutation::Matrix => {
-                ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal).num_params(c)
-            }
-            GlowPermutation::Plu => Conv1x1Config::new().num_params(c),
-            GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
-        }
-    }
-
-    /// Number of parameters of the prior that follows the steps of a level.
-    fn prior_params(&self, scale: usize) -> Result<usize, ConfigError> {
-        let c = self.channels(scale);
-        match self.prior {
-            GlowPrior::Standard => Ok(0),
-            GlowPrior::Learned | GlowPrior::Classes { .. } if scale + 1 < self.n_scales => {
-                Ok(Self::factor_out_config().plan(&Self::site(c, &Device::default()))?.num_params)
-            }
-            GlowPrior::Learned => TopPrior::num_params(c, None),
-            GlowPrior::Classes { n_classes } => TopPrior::num_params(c, Some(n_classes)),
-        }
+    /// Number of parameters of the layers.
+    fn plan<C: Features<4>>(&self, site: &Site<4, C>) -> Result<usize, ConfigError>
+    where
+        TopPrior: Bijector<4, C>,
+    {
+        let layers = site.keeps(0).then(&Self::centre(), site, ".centre")?;
+        Ok(layers.then(&self.scales(), site, "")?.num_params)
     }
 
     /// Checks that the model accepts images of shape `[C, H, W]`. It can be called on data before
@@ -249,9 +223,15 @@ impl GlowConfig {
     /// The model, not yet initialised.
     ///
     /// # Errors
-    /// The first rule that is broken; a configuration with classes is an error too.
+    /// The first rule that is broken. A model with classes is built by
+    /// [`GlowConfig::build_classes`].
     pub fn build(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
-        self.build_given(device)
+        if let GlowPrior::Classes { .. } = self.prior {
+            let expected = "a prior without classes, or `build_classes`";
+            let found = "`GlowPrior::Classes`";
+            return Err(ShapeError::Context { layer: NAME, expected, found }.into());
+        }
+        self.build_at(&self.site(device))
     }
 
     /// The class-conditional model, not yet initialised.
@@ -259,29 +239,35 @@ impl GlowConfig {
     /// # Errors
     /// The first rule that is broken. The prior must be [`GlowPrior::Classes`].
     pub fn build_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
-        match self.prior {
-            GlowPrior::Classes { .. } => self.build_given(device),
-            GlowPrior::Standard | GlowPrior::Learned => {
-                let (expected, found) = ("`GlowPrior::Classes`", "a prior without classes");
-                Err(ShapeError::Context { layer: "GlowConfig", expected, found }.into())
-            }
-        }
+        let GlowPrior::Classes { n_classes } = self.prior else {
+            let (expected, found) = ("`GlowPrior::Classes`", "a prior without classes");
+            return Err(ShapeError::Context { layer: NAME, expected, found }.into());
+        };
+        self.build_at(&self.classes_site(n_classes, device))
     }
 
-    fn build_given<C: Features<4>>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
+    fn build_at<C: Features<4>>(&self, site: &Site<4, C>) -> Result<Uninit<Glow<C>>, ConfigError>
     where
         TopPrior: Bijector<4, C>,
     {
         self.validate()?;
-        let levels =
-            (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
+        let layers = (Self::centre(), self.scales()).build(site)?;
         let dequantization =
             UniformDequantizationConfig::new().with_n_levels(self.n_levels).build()?;
+        let flow = Flow::new_given(layers, StandardNormal::new(), site.shape())?;
+        Ok(flow.behind(dequantization))
+    }
+
+    /// The site of the layers: that of an image.
+    fn site(&self, device: &Device) -> Site<4> {
         let [c, h, w] = self.image;
-        let shape = [1, c, h, w];
-        let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);
-        let layers = (centre, MultiScale::new(levels));
-        Ok(Flow::new_given(layers, StandardNormal::new(), shape)?.behind(dequantization))
+        Site::new([1, c, h, w], device)
+    }
+
+    /// The same with a class as condition.
+    fn classes_site(&self, n_classes: usize, device: &Device) -> Site<4, Tensor<2>> {
+        let class = ContextShape::vector(Some(n_classes));
+        Site::described(self.site(device).shape(), class, device)
     }
 
     /// Deviation up to which a channel shows a single level and its noise: 1.5 times the deviation
@@ -291,42 +277,39 @@ impl GlowConfig {
         1.5 / (12f64.sqrt() * self.n_levels as f64)
     }
 
-    /// Number of channels of the steps of a scale: each squeeze multiplies it by four, and each
-    /// scale keeps half of it.
-    fn channels(&self, scale: usize) -> usize {
-        self.image[0] << (scale + 2)
-    }
-
-    /// Number of channels of the deepest latents.
+    /// Number of channels of the deepest latents: each squeeze multiplies it by four, and each
+    /// scale but the deepest keeps half of it.
     pub(super) fn top_channels(&self) -> usize {
-        self.channels(self.n_scales - 1)
+        self.image[0] << (self.n_scales + 1)
     }
 
-    fn level(&self, index: usize, device: &Device) -> Result<GlowLevel, ConfigError> {
-        let c = self.channels(index);
-        let first = index * self.n_steps;
-        let steps = (first..first + self.n_steps)
-            .map(|step| self.step(step, c, device))
-            .collect::<Result<_, _>>()?;
+    fn centre() -> ScalarAffineConfig {
+        ScalarAffineConfig::new(1.0, -0.5)
+    }
+
+    fn scales<C: Features<4>>(
+        &self,
+    ) -> MultiScaleConfig<impl LayerConfig<4, C, Layer = GlowLevel> + use<'_, C>>
+    where
+        TopPrior: Bijector<4, C>,
+    {
+        MultiScaleConfig::new((0..self.n_scales).map(|index| self.level(index)).collect())
+    }
+
+    fn level<C: Features<4>>(
+        &self,
+        index: usize,
+    ) -> impl LayerConfig<4, C, Layer = GlowLevel> + use<'_, C>
+    where
+        TopPrior: Bijector<4, C>,
+    {
+        let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
+        let steps = Repeated::new(self.n_steps, move |step| self.step(index * self.n_steps + step));
         let (learned, deepest) = (self.prior != GlowPrior::Standard, index + 1 == self.n_scales);
-        let n_classes = match self.prior {
-            GlowPrior::Classes { n_classes } => Some(n_classes),
-            GlowPrior::Standard | GlowPrior::Learned => None,
-        };
-        let factor_out = (learned && !deepest)
-            .then(|| Self::factor_out_config().build(&Self::site(c, device)))
-            .transpose()?;
-        let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device)).transpose()?;
-        Ok((SqueezeConfig::new(ChannelOrder::ChannelMajor).layer(), steps, factor_out, top))
-    }
-
-    fn factor_out_config() -> CouplingConfig<AffineConfig, ZeroConvConfig> {
-        CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new())
-    }
-
-    /// The site of a layer on `c` channels. Convolutions accept images of any size.
-    fn site(c: usize, device: &Device) -> Site<4> {
-        Site::new([1, c, 1, 1], device)
+        let factor_out =
+            CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new());
+        let factor_out = (learned && !deepest).then_some(factor_out);
+        (squeeze, steps, factor_out, (learned && deepest).then_some(TopPriorConfig))
     }
 
     fn form(&self) -> AffineForm {
@@ -337,34 +320,19 @@ impl GlowConfig {
         }
     }
 
-    fn coupling_config(&self) -> CouplingConfig<AffineConfig, GlowNetConfig> {
-        let net = GlowNetConfig::new().with_n_filters(self.n_filters);
-        CouplingConfig::new(AffineConfig::new(self.form()), net)
-    }
-
-    fn norm(&self) -> ActNormConfig {
-        ActNormConfig::new()
+    /// Step `index` of the model.
+    fn step(&self, index: usize) -> StepConfig {
+        let norm = ActNormConfig::new()
             .with_log_scale_factor(LOG_SCALE_FACTOR)
             .with_constant(self.constant)
-            .with_least_deviation(self.flat())
-    }
-
-    /// Step `index` of the model, on `c` channels.
-    fn step(&self, index: usize, c: usize, device: &Device) -> Result<GlowStep, ConfigError> {
-        // Only the coupling of a step needs the size of the image.
-        let site = Self::site(c, device);
-        let fixed =
-            |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);
+            .with_least_deviation(self.flat());
         let mixing = match self.permutation {
-            GlowPermutation::Matrix => GlowMixing::Matrix(
-                ChannelMatrixConfig::new().with_init(MatrixInit::Orthogonal).build(&site)?,
-            ),
-            GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new().build(&site)?),
-            GlowPermutation::Reverse => fixed(Order::Reversed)?,
             GlowPermutation::Shuffle { seed } => {
-                fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) })?
+                GlowPermutation::Shuffle { seed: seed.wrapping_add(index as u64) }
             }
+            other => other,
         };
-        Ok((self.norm().build(&site)?, mixing, self.coupling_config().build(&site)?))
+        let net = GlowNetConfig::new().with_n_filters(self.n_filters);
+        (norm, mixing, CouplingConfig::new(AffineConfig::new(self.form()), net))
     }
 }

@@ -19,13 +19,54 @@
 //! convolution are only multiplied by zeros.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, Leaf, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::conditioner::layer::{ZeroLinear, ZeroLinearConfig};
 use crate::conditioner::{NetConfig, NetSite, ZeroConv, ZeroConvConfig};
+use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::tensor::limit::{product, sum};
 use crate::tensor::per_example::sum_event;
+
+/// Configuration of [`TopPrior`], which has no settings: the number of channels and, with classes,
+/// the width of the condition are those of the site.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TopPriorConfig;
+
+/// The site of the convolution: `2C` input channels, and two parameters for each of the `C`
+/// channels.
+fn conv_site<C: Context>(site: &Site<4, C>) -> NetSite<4> {
+    let [_, c, h, w] = site.shape();
+    NetSite::new([1, product([2, c]), h, w], [1, c, h, w], vec![0.0; 2], site.device())
+}
+
+/// The layer of the classes, if there are any.
+fn class_layer<C: Context>(site: &Site<4, C>) -> Option<ZeroLinearConfig> {
+    let n_outputs = product([2, site.shape()[1]]);
+    site.context().width().map(|n_classes| ZeroLinearConfig::new(n_classes, n_outputs))
+}
+
+impl<C: Context> LayerConfig<4, C> for TopPriorConfig
+where
+    TopPrior: Bijector<4, C>,
+{
+    type Layer = TopPrior;
+
+    fn build(&self, site: &Site<4, C>) -> Result<TopPrior, ConfigError> {
+        let n_channels = site.channels(LAYER)?;
+        let conv = ZeroConvConfig::new().build(&conv_site(site))?;
+        let classes = class_layer(site).map(|config| config.build(site.device())).transpose()?;
+        Ok(TopPrior { conv, classes, n_channels })
+    }
+
+    fn plan(&self, site: &Site<4, C>) -> Result<Plan<4>, ConfigError> {
+        site.channels(LAYER)?;
+        let conv = ZeroConvConfig::new().num_params(&conv_site(site))?;
+        let classes = class_layer(site).map_or(Ok(0), |config| config.num_params())?;
+        Ok(site.keeps(sum([conv, classes])))
+    }
+}
 
 /// Learned prior of the deepest latents. The formulas head this module.
 #[derive(Module, Debug)]
@@ -47,35 +88,6 @@ const CLASSES: &str = "classes as condition";
 type Class<'a> = Option<&'a Tensor<2>>;
 
 impl TopPrior {
-    /// Number of parameters of [`TopPrior::new`].
-    pub(super) fn num_params(
-        n_channels: usize,
-        n_classes: Option<usize>,
-    ) -> Result<usize, ConfigError> {
-        let conv = ZeroConvConfig::new().num_params(&Self::site(n_channels, &Device::default()))?;
-        let linear =
-            n_classes.map(|n| ZeroLinearConfig::new(n, 2 * n_channels).num_params()).transpose()?;
-        Ok(conv + linear.unwrap_or(0))
-    }
-
-    /// The site of the convolution: `2C` input channels, and two parameters for each of the `C`
-    /// channels.
-    fn site(n_channels: usize, device: &Device) -> NetSite<4> {
-        NetSite::new([1, 2 * n_channels, 1, 1], [1, n_channels, 1, 1], vec![0.0; 2], device)
-    }
-
-    /// The prior of latents with `n_channels` channels. With classes, it takes a condition
-    /// `[batch, n_classes]`.
-    pub(super) fn new(
-        n_channels: usize,
-        n_classes: Option<usize>,
-        device: &Device,
-    ) -> Result<Self, ConfigError> {
-        let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).build(device);
-        let conv = ZeroConvConfig::new().build(&Self::site(n_channels, device))?;
-        Ok(Self { conv, classes: n_classes.map(linear).transpose()?, n_channels })
-    }
-
     /// Means and log-deviations, `[1 or B, C, H, W]` each.
     fn moments(&self, [batch, _, h, w]: [usize; 4], class: Class) -> (Tensor<4>, Tensor<4>) {
         let mut both = self.conv.of_zeros([h, w]);

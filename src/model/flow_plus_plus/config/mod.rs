@@ -5,18 +5,17 @@ mod named;
 mod network;
 mod stage;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
 pub use network::{ChannelMixing, CouplingLaw};
 pub use stage::{Resolution, StageConfig};
 
-use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
+use self::stage::StageLayers;
+use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, NoiseFlow};
 use crate::bijector::invert::Invert;
-use crate::bijector::site::built;
-use crate::bijector::{LayerConfig, ShapeMap, Site};
+use crate::bijector::{LayerConfig, Repeated, Site};
 use crate::conditioner::{ConvStyle, GatedNetConfig, Mixing, OutputActivation};
-use crate::context::ContextShape;
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
@@ -26,8 +25,8 @@ use crate::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
-use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
-use crate::tensor::limit::{MOST_PARAMETERS, per_example, product, sum};
+use crate::reshape::{ChannelOrder, PartitionConfig, Swap};
+use crate::tensor::limit::sum;
 
 /// Deviation up to which a position counts as constant at initialisation: a tenth of the deviation
 /// that a norm gives to the others. After the logit, one black level of 256 with its noise has a
@@ -67,6 +66,17 @@ config! {
     }
 }
 
+/// The name of the configuration in its errors.
+const NAME: &str = "FlowPlusPlusConfig";
+
+/// Configuration of a [`Step`](super::Step).
+type StepConfig = (
+    PositionNormConfig,
+    Option<ChannelMatrixConfig>,
+    CouplingConfig<AnyLawConfig, GatedNetConfig>,
+    Swap,
+);
+
 impl FlowPlusPlusConfig {
     /// Checks the configuration.
     ///
@@ -81,57 +91,34 @@ impl FlowPlusPlusConfig {
     /// # Errors
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "FlowPlusPlusConfig";
         for (field, value) in
             [("image[0]", self.image[0]), ("image[1]", self.image[1]), ("image[2]", self.image[2])]
         {
             ConfigError::positive(NAME, field, value)?;
         }
         ConfigError::positive(NAME, "stages", self.stages.len())?;
-        UniformDequantizationConfig::new().with_n_levels(self.n_levels).validate()?;
-        PositionNormConfig::new().with_variance_floor(self.variance_floor).validate()?;
-        if let CouplingLaw::MixLogCdf { n_components } = self.law {
-            MixLogCdfConfig::new(n_components).validate()?;
-        }
-        // Squeezes and partitions keep the product, so no later shape is larger.
-        ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
-        let mut total = 0;
-        if let DequantizationConfig::Variational(noise) = self.dequantization {
-            noise.validate()?;
-            let half = self.half(self.image, noise.pattern)?;
-            let site = Self::site(half, Some(noise.n_context), &Device::default());
-            let step = self.step_params(&self.noise_net(noise), &site)?;
-            total =
-                sum([self.encoder(half, noise).num_params()?, product([noise.n_couplings, step])]);
-        }
-        let mut image = self.image;
-        for stage in &self.stages {
-            stage.validate()?;
-            image = stage.resolution.squeezed(image)?;
-            let site = Self::site(self.half(image, stage.pattern)?, None, &Device::default());
-            let step = self.step_params(&self.net(), &site)?;
-            total = sum([total, product([stage.n_couplings, step])]);
-        }
-        let couplings = self.stages.iter().map(|stage| stage.n_couplings).max().unwrap_or(0);
-        let sizes = [
-            ("n_filters", self.n_filters),
-            ("n_blocks", self.n_blocks),
-            ("stages.n_couplings", couplings),
-        ];
-        ConfigError::parameters(NAME, total, sizes)
+        self.plan(&self.site(&Device::default())).map_err(|error| error.at(NAME))
     }
 
-    /// Number of parameters of [`FlowPlusPlusConfig::step`].
-    fn step_params(&self, net: &GatedNetConfig, site: &Site<4>) -> Result<usize, ConfigError> {
-        let coupling = self.coupling(net).plan(site)?.num_params;
-        let norm = PositionNormConfig::new().num_params(per_example(site.shape()))?;
-        let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => {
-                ChannelMatrixConfig::new().with_n_groups(2).num_params(site.shape()[1])?
-            }
-            ChannelMixing::None => 0,
+    /// Number of parameters of dequantization and layers.
+    fn plan(&self, site: &Site<4>) -> Result<usize, ConfigError> {
+        let noise = self.plan_dequantization(site).map_err(|error| error.at(".dequantization"))?;
+        let layers = site.keeps(noise).then(&LogitConfig::new(), site, ".logit")?;
+        Ok(layers.then(&self.stage_layers(), site, ".stages")?.num_params)
+    }
+
+    fn plan_dequantization(&self, site: &Site<4>) -> Result<usize, ConfigError> {
+        let DequantizationConfig::Variational(noise) = self.dequantization else {
+            UniformDequantizationConfig::new().with_n_levels(self.n_levels).validate()?;
+            return Ok(0);
         };
-        Ok(sum([norm, matrix, coupling]))
+        VariationalDequantizationConfig::new().with_n_levels(self.n_levels).validate()?;
+        noise.validate()?;
+        let encoder = self.encoder(noise);
+        let flow = self.noise_flow(noise).plan(&self.noise_site(&encoder, site)?);
+        let flow = flow.map_err(|error| error.at(".flow"))?.num_params;
+        let encoder = encoder.num_params(site).map_err(|error| error.at(".encoder"))?;
+        Ok(sum([encoder, flow]))
     }
 
     /// Checks that the model accepts images of shape `[C, H, W]`. It can be called on data before
@@ -156,58 +143,58 @@ impl FlowPlusPlusConfig {
     /// The first rule that is broken.
     pub fn build(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
         self.validate()?;
-        let mut image = self.image;
-        let mut stages = Vec::with_capacity(self.stages.len());
-        for stage in &self.stages {
-            image = stage.resolution.squeezed(image)?;
-            let site = Self::site(self.half(image, stage.pattern)?, None, device);
-            let net = self.net();
-            let squeeze = || SqueezeConfig::new(self.squeeze_order).layer();
-            stages.push(Stage {
-                squeezes: (0..stage.resolution.n_squeezes()).map(|_| squeeze()).collect(),
-                partition: PartitionConfig::new(stage.pattern).layer(),
-                steps: (0..stage.n_couplings)
-                    .map(|_| self.step(&net, FLAT, &site))
-                    .collect::<Result<_, _>>()?,
-            });
-        }
-        let [c, h, w] = self.image;
-        let layers = (built(&LogitConfig::new(), [1, c, h, w], device), stages);
-        let dequantization = self.build_dequantization(device)?;
-        Ok(Flow::new(layers, StandardNormal::new(), [1, c, h, w])?.behind(dequantization))
+        let site = self.site(device);
+        let layers = (LogitConfig::new(), self.stage_layers()).build(&site)?;
+        let dequantization = self.build_dequantization(&site)?;
+        Ok(Flow::new(layers, StandardNormal::new(), site.shape())?.behind(dequantization))
     }
 
     fn build_dequantization(
         &self,
-        device: &Device,
+        site: &Site<4>,
     ) -> Result<FlowPlusPlusDequantization, ConfigError> {
         let DequantizationConfig::Variational(noise) = self.dequantization else {
             let uniform = UniformDequantizationConfig::new().with_n_levels(self.n_levels);
             return Ok(FlowPlusPlusDequantization::Uniform(uniform.build()?));
         };
-        let half = self.half(self.image, noise.pattern)?;
-        let (net, site) = (self.noise_net(noise), Self::site(half, Some(noise.n_context), device));
-        let partition = || PartitionConfig::new(noise.pattern).layer();
-        let encoder = self.encoder(half, noise).build(device)?;
-        let steps = (0..noise.n_couplings)
-            .map(|_| self.step(&net, 0.0, &site))
-            .collect::<Result<_, _>>()?;
-        let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
+        let encoder = self.encoder(noise);
+        let site_given = self.noise_site(&encoder, site)?;
+        let encoder = encoder.build(site)?;
+        let flow = self.noise_flow(noise).build(&site_given)?;
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
         Ok(FlowPlusPlusDequantization::Variational(dequantization.build(encoder, flow)?))
     }
 
-    /// Shape of one half of an image.
-    fn half(&self, [c, h, w]: [usize; 3], pattern: Pattern) -> Result<[usize; 3], ShapeError> {
-        let partition = PartitionConfig::new(pattern).layer();
-        let [_, c, h, w] = partition.output_shape([1, c, h, w])?;
-        Ok([c / 2, h, w])
+    /// The site of the layers: that of an image.
+    fn site(&self, device: &Device) -> Site<4> {
+        let [c, h, w] = self.image;
+        Site::new([1, c, h, w], device)
     }
 
-    /// The site of a step whose halves have the shape `[C, H, W]`.
-    fn site([c, h, w]: [usize; 3], n_context: Option<usize>, device: &Device) -> Site<4> {
-        let context = n_context.map(|channels| vec![1, channels, h, w]).into_iter().collect();
-        Site::described([1, product([2, c]), h, w], ContextShape::new(context), device)
+    /// The site of the noise flow, whose condition is the context of `encoder`.
+    fn noise_site(
+        &self,
+        encoder: &FlowPlusPlusEncoderConfig,
+        site: &Site<4>,
+    ) -> Result<Site<4, Tensor<4>>, ConfigError> {
+        Ok(Site::described(site.shape(), encoder.context(site)?, site.device()))
+    }
+
+    fn stage_layers(&self) -> Vec<StageLayers<StepConfig>> {
+        let (squeeze_order, step) = (self.squeeze_order, self.step(&self.net(), FLAT));
+        let layers =
+            |stage: &StageConfig| StageLayers { stage: *stage, squeeze_order, step: step.clone() };
+        self.stages.iter().map(layers).collect()
+    }
+
+    fn noise_flow(
+        &self,
+        noise: VariationalConfig,
+    ) -> impl LayerConfig<4, Tensor<4>, Layer = NoiseFlow> {
+        let (partition, step) =
+            (PartitionConfig::new(noise.pattern), self.step(&self.noise_net(noise), 0.0));
+        let steps = Repeated::new(noise.n_couplings, move |_| step.clone());
+        (partition.clone(), steps, Invert::new(partition), Sigmoid::new())
     }
 
     fn law(&self) -> AnyLawConfig {
@@ -219,10 +206,6 @@ impl FlowPlusPlusConfig {
                 MixLogCdfConfig::new(n_components).with_max_log_scale(None).into()
             }
         }
-    }
-
-    fn coupling(&self, net: &GatedNetConfig) -> CouplingConfig<AnyLawConfig, GatedNetConfig> {
-        CouplingConfig::new(self.law(), net.clone())
     }
 
     /// Network of a coupling of the flow.
@@ -244,22 +227,22 @@ impl FlowPlusPlusConfig {
             .with_mixing(mixing)
     }
 
-    fn encoder(&self, half: [usize; 3], noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
+    fn encoder(&self, noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
         let VariationalConfig { pattern, n_context, n_encoder_blocks, encoder_block, .. } = noise;
-        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block)
+        FlowPlusPlusEncoderConfig::new(pattern, n_context, n_encoder_blocks, encoder_block)
             .with_style(self.style)
     }
 
     /// A coupling and the layers that precede it. A position with a deviation of `flat` or less
     /// counts as constant at initialisation.
-    fn step(&self, net: &GatedNetConfig, flat: f64, site: &Site<4>) -> Result<Step, ConfigError> {
-        let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => Some(ChannelMatrixConfig::new().with_n_groups(2).build(site)?),
-            ChannelMixing::None => None,
-        };
+    fn step(&self, net: &GatedNetConfig, flat: f64) -> StepConfig {
         let norm = PositionNormConfig::new()
             .with_variance_floor(self.variance_floor)
             .with_least_deviation(flat);
-        Ok((norm.build(site)?, matrix, self.coupling(net).build(site)?, Swap::new()))
+        let matrix = match self.channel_mixing {
+            ChannelMixing::Matrix => Some(ChannelMatrixConfig::new().with_n_groups(2)),
+            ChannelMixing::None => None,
+        };
+        (norm, matrix, CouplingConfig::new(self.law(), net.clone()), Swap::new())
     }
 }

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ConfigError, ShapeError};
-use crate::reshape::Pattern;
+use super::super::{Stage, Step};
+use crate::bijector::{Bijector, LayerConfig, Plan, Repeated, ShapeMap, Site};
+use crate::context::Context;
+use crate::error::ConfigError;
+use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig};
 
 /// Resolution of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,24 +31,6 @@ impl Resolution {
             Self::Squeeze => 1,
             Self::SqueezeRepeatedly { times } => times,
         }
-    }
-
-    /// Shape of an image after the squeezes.
-    pub(super) fn squeezed(self, image: [usize; 3]) -> Result<[usize; 3], ShapeError> {
-        (0..self.n_squeezes()).try_fold(image, |[c, h, w], _| {
-            for (axis, length) in [(2, h), (3, w)] {
-                if length % 2 != 0 {
-                    let shape = vec![1, c, h, w];
-                    return Err(ShapeError::NotDivisible {
-                        layer: "Squeeze",
-                        axis,
-                        factor: 2,
-                        shape,
-                    });
-                }
-            }
-            Ok([4 * c, h / 2, w / 2])
-        })
     }
 }
 
@@ -77,5 +62,56 @@ impl StageConfig {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Configuration of the layers of a stage, of which `S` is the configuration of a step.
+pub(super) struct StageLayers<S> {
+    pub(super) stage: StageConfig,
+    pub(super) squeeze_order: ChannelOrder,
+    pub(super) step: S,
+}
+
+impl<S: Clone> StageLayers<S> {
+    fn squeeze(&self) -> SqueezeConfig {
+        SqueezeConfig::new(self.squeeze_order)
+    }
+
+    fn partition(&self) -> PartitionConfig {
+        PartitionConfig::new(self.stage.pattern)
+    }
+
+    fn steps(&self) -> Repeated<impl Fn(usize) -> S> {
+        Repeated::new(self.stage.n_couplings, |_| self.step.clone())
+    }
+}
+
+impl<C: Context, S: LayerConfig<4, C, Layer = Step> + Clone> LayerConfig<4, C> for StageLayers<S>
+where
+    Stage: Bijector<4, C>,
+{
+    type Layer = Stage;
+
+    fn build(&self, site: &Site<4, C>) -> Result<Stage, ConfigError> {
+        self.plan(site)?;
+        let squeezes = vec![self.squeeze(); self.stage.resolution.n_squeezes()].build(site)?;
+        let site = site.at(squeezes.output_shape(site.shape())?);
+        let partition = self.partition().build(&site)?;
+        let site = site.at(partition.output_shape(site.shape())?);
+        let steps = self.steps().build(&site)?;
+        Ok(Stage { squeezes, partition, steps })
+    }
+
+    fn plan(&self, site: &Site<4, C>) -> Result<Plan<4>, ConfigError> {
+        self.stage.validate()?;
+        let (squeeze, partition) = (self.squeeze(), self.partition());
+        // A squeeze halves both sides, so a large number of squeezes fails early.
+        let plan = (0..self.stage.resolution.n_squeezes())
+            .try_fold(site.keeps(0), |plan, index| {
+                plan.then(&squeeze, site, format_args!(".squeezes[{index}]"))
+            })?;
+        let plan =
+            plan.then(&partition, site, ".partition")?.then(&self.steps(), site, ".steps")?;
+        Ok(Plan { output: partition.plan_input(&site.at(plan.output))?, ..plan })
     }
 }
