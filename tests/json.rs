@@ -159,7 +159,7 @@ fn cases() -> Vec<Case> {
         case!(ResNetConfig::new(), []),
         case!(ScalarAffineConfig::new(2.0, 0.5), ["scale", "shift"]),
         case!(SqueezeConfig::new(ChannelOrder::BlockMajor), ["order"]),
-        case("StageConfig", stage(), &["scale", "pattern", "n_couplings"]),
+        case("StageConfig", stage(), &["resolution", "pattern", "n_couplings"]),
         case!(UniformDequantizationConfig::new(), []),
         case(
             "VariationalConfig",

@@ -153,7 +153,9 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
     assert_eq!(nats(&second.model.model), nats(&expected.model.model));
 
     for epoch in 1..=4 {
-        for metric in ["Bits_per_dim_(one-sample_bound)", "Log-likelihood_(one-sample_bound)"] {
+        for metric in
+            ["Bits_per_dim_(one-sample_bound)", "Log-likelihood_in_nats_(one-sample_bound)"]
+        {
             for split in ["train", "valid"] {
                 let value = |folder: &Path| logged(folder, split, epoch, metric);
                 assert_eq!(
@@ -164,7 +166,8 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
             }
         }
     }
-    let (bits, nats) = ("Bits_per_dim_(one-sample_bound)", "Log-likelihood_(one-sample_bound)");
+    let (bits, nats) =
+        ("Bits_per_dim_(one-sample_bound)", "Log-likelihood_in_nats_(one-sample_bound)");
     let valid = |epoch, metric| logged(whole.path(), "valid", epoch, metric);
     assert!(
         valid(4, bits) < valid(1, bits) - 0.05,
