@@ -2,187 +2,30 @@
 //! back.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use flowkit::conditioner::layer::{
-    ChannelNormConfig, DataInitConvConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
-    ZeroLinearConfig,
-};
-use flowkit::data::LoaderConfig;
-use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
-};
-use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
-    Resolution, StageConfig, VariationalConfig,
-};
-use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
-use flowkit::model::{MafConfig, RealNvpConfig};
+use flowkit::law::MixLogCdfConfig;
 use flowkit::{
-    ActNormConfig, AnyLayerConfig, AnyNetConfig, ChannelMatrixConfig, ChannelOrder,
-    ConditionalNormalConfig, Conv1x1Config, ConvResNetConfig, ConvStyle, CouplingConfig,
-    DiagnosisConfig, ElementwiseConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig,
-    LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
-    MaskedCouplingConfig, MlpConfig, MultiScaleConfig, NormalMixtureConfig, PartitionConfig,
-    Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site,
-    SqueezeConfig, UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
+    ActNormConfig, AnyLayerConfig, Conv1x1Config, CouplingConfig, LayerConfig, LogitConfig,
+    ResNetConfig, Site,
 };
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// What reading a JSON gives when it is written again.
-type Read = Box<dyn Fn(&Value) -> Result<Value, String>>;
+#[path = "common/configurations.rs"]
+#[allow(dead_code)]
+mod configurations;
 
-/// The JSON of a configuration, and how it is read.
-struct Case {
-    name: &'static str,
-    json: Value,
-    required: &'static [&'static str],
-    read: Read,
+use configurations::{Example, layers, models, networks, parts};
+
+fn cases() -> Vec<Example> {
+    [layers(), parts(), networks(), models()].into_iter().flatten().collect()
 }
 
-/// A configuration with its defaults, and the fields that have none.
-fn case<T: Serialize + DeserializeOwned + Debug + 'static>(
-    name: &'static str,
-    config: T,
-    required: &'static [&'static str],
-) -> Case {
-    let json = serde_json::to_value(config).unwrap();
-    let read = |json: &Value| {
-        // From text, as a file is read.
-        let config: T =
-            serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())?;
-        Ok(serde_json::to_value(config).unwrap())
-    };
-    Case { name, json, required, read: Box::new(read) }
-}
-
-macro_rules! case {
-    ($type:ident::$new:ident($($argument:expr),*), $required:expr) => {
-        case(stringify!($type), $type::$new($($argument),*), &$required)
-    };
-}
-
-fn affine() -> AnyLawConfig {
-    AffineConfig::new(AffineForm::Sigmoid).into()
-}
-
-fn mlp() -> AnyNetConfig {
-    MlpConfig::new([3]).into()
-}
-
-fn noise() -> VariationalConfig {
-    VariationalConfig {
-        pattern: Pattern::Checkerboard,
-        n_couplings: 1,
-        n_filters: 4,
-        n_blocks: 1,
-        mixing: NoiseMixing::AsFlow,
-        n_context: 2,
-        n_encoder_blocks: 1,
-        encoder_block: EncoderBlock::Attention { heads: 2 },
-    }
-}
-
-fn stage() -> StageConfig {
-    StageConfig {
-        resolution: Resolution::SqueezeRepeatedly { times: 2 },
-        pattern: Pattern::Channels,
-        n_couplings: 1,
-    }
-}
-
-fn cases() -> Vec<Case> {
-    let coupling = || CouplingConfig::new(affine(), mlp());
-    let any = || AnyLayerConfig::Stack(vec![AnyLayerConfig::Coupling(coupling())]);
-    let stages = || vec![stage()];
-    vec![
-        case!(ActNormConfig::new(), []),
-        case!(AffineConfig::new(AffineForm::Additive), ["form"]),
-        case!(ChannelMatrixConfig::new(), []),
-        case!(ChannelNormConfig::new(3), ["n_channels"]),
-        case!(ConditionalNormalConfig::new(mlp()), ["net"]),
-        case!(Conv1x1Config::new(), []),
-        case!(ConvResNetConfig::new(), []),
-        case!(CouplingConfig::new(affine(), mlp()), ["law", "net"]),
-        case!(DataInitConvConfig::new(2, 3), ["n_inputs", "n_outputs"]),
-        case!(DiagnosisConfig::new(), []),
-        case!(ElementwiseConfig::new(AnyLawConfig::from(MixLogCdfConfig::new(2))), ["law"]),
-        case!(
-            FlowPlusPlusConfig::new(
-                [1, 4, 4],
-                stages(),
-                DequantizationConfig::Variational(noise())
-            ),
-            ["image", "stages", "dequantization"]
-        ),
-        case!(
-            FlowPlusPlusEncoderConfig::new(
-                Pattern::Stripes,
-                2,
-                1,
-                EncoderBlock::Attention { heads: 2 }
-            ),
-            ["pattern", "n_context", "n_blocks", "block"]
-        ),
-        case!(GatedAttentionConfig::new(4), ["n_filters"]),
-        case!(GatedBlockConfig::new(4), ["n_filters"]),
-        case!(GatedConvConfig::new(4), ["n_filters"]),
-        case!(GatedNetConfig::new(4, 1), ["n_filters", "n_blocks"]),
-        case!(GlowClassifierConfig::new(3, 2), ["n_channels", "n_classes"]),
-        case!(GlowConfig::new([1, 4, 4], 1, 2), ["image", "n_scales", "n_steps"]),
-        case!(GlowNetConfig::new(), []),
-        case!(HouseholderConfig::new(2), ["n_reflections"]),
-        case!(LeakyReluConfig::new(), []),
-        case!(LoaderConfig::new(2), ["batch_size"]),
-        case!(LogitConfig::new(), []),
-        case!(MadeConfig::new([4]), ["hidden"]),
-        case!(MafConfig::new(2), ["n_layers"]),
-        case!(MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4])), ["law", "net"]),
-        case!(
-            MaskedCouplingConfig::new(affine(), mlp(), Mask::Explicit(vec![true, false])),
-            ["law", "net", "mask"]
-        ),
-        case!(MixLogCdfConfig::new(3), ["n_components"]),
-        case!(MlpConfig::new([4]), ["hidden"]),
-        case!(MultiScaleConfig::new(vec![any()]), ["levels"]),
-        case!(NormalMixtureConfig::new(3), ["n_components"]),
-        case!(PartitionConfig::new(Pattern::Stripes), ["pattern"]),
-        case!(PermutationConfig::new(), []),
-        case!(PositionNormConfig::new(), []),
-        case!(RationalQuadraticSplineConfig::new(4), ["n_bins"]),
-        case!(RealNvpConfig::new(2), ["n_couplings"]),
-        case!(ResNetConfig::new(), []),
-        case!(ScalarAffineConfig::new(2.0, 0.5), ["scale", "shift"]),
-        case!(SqueezeConfig::new(ChannelOrder::BlockMajor), ["order"]),
-        case("StageConfig", stage(), &["resolution", "pattern", "n_couplings"]),
-        case!(UniformDequantizationConfig::new(), []),
-        case(
-            "VariationalConfig",
-            noise(),
-            &[
-                "pattern",
-                "n_couplings",
-                "n_filters",
-                "n_blocks",
-                "mixing",
-                "n_context",
-                "n_encoder_blocks",
-                "encoder_block",
-            ],
-        ),
-        case!(VariationalDequantizationConfig::new(), []),
-        case!(ZeroConvConfig::new(), []),
-        case!(ZeroLinearConfig::new(2, 3), ["n_inputs", "n_outputs"]),
-        case("ConvStyle", ConvStyle::new(), &[]),
-        case("AnyLayerConfig", any(), &["Stack"]),
-        case("AnyLawConfig", affine(), &["Affine"]),
-        case("AnyNetConfig", mlp(), &["Mlp"]),
-    ]
+fn read(case: &Example, json: &Value) -> Result<Value, String> {
+    // From text, as a file is read.
+    (case.read)(json.to_string().as_bytes()).map(|config| config.json())
 }
 
 fn fields(json: &Value) -> &Map<String, Value> {
@@ -197,18 +40,20 @@ fn without<'a>(json: &Value, names: impl IntoIterator<Item = &'a String>) -> Val
 
 #[test]
 fn a_field_that_is_left_out_has_its_default_or_is_named() {
-    for Case { name, json, required, read } in cases() {
-        assert_eq!(read(&json).as_ref(), Ok(&json), "{name} comes back");
+    for case in cases() {
+        let Example { name, json, required, .. } = &case;
+        let read = |json: &Value| read(&case, json);
+        assert_eq!(read(json).as_ref(), Ok(json), "{name} comes back");
         let optional: Vec<&String> =
-            fields(&json).keys().filter(|key| !required.contains(&key.as_str())).collect();
-        assert_eq!(optional.len() + required.len(), fields(&json).len(), "{name}");
-        assert_eq!(read(&without(&json, optional.clone())).as_ref(), Ok(&json), "{name}");
+            fields(json).keys().filter(|key| !required.contains(&key.as_str())).collect();
+        assert_eq!(optional.len() + required.len(), fields(json).len(), "{name}");
+        assert_eq!(read(&without(json, optional.clone())).as_ref(), Ok(json), "{name}");
         for field in optional {
-            assert_eq!(read(&without(&json, [field])).as_ref(), Ok(&json), "{name}.{field}");
+            assert_eq!(read(&without(json, [field])).as_ref(), Ok(json), "{name}.{field}");
         }
         // A variant of an enum is no field.
         for field in required.iter().filter(|field| field.starts_with(char::is_lowercase)) {
-            let error = read(&without(&json, [&(*field).to_owned()])).unwrap_err();
+            let error = read(&without(json, [&(*field).to_owned()])).unwrap_err();
             assert!(error.contains(&format!("missing field `{field}`")), "{name}: {error}");
         }
     }
@@ -256,11 +101,12 @@ fn misspelt(json: &Value) -> Vec<Value> {
 
 #[test]
 fn an_unknown_field_is_named_wherever_it_is() {
-    for Case { name, json, read, .. } in cases() {
-        let documents = misspelt(&json);
-        assert!(!documents.is_empty(), "{name}");
+    for case in cases() {
+        let documents = misspelt(&case.json);
+        assert!(!documents.is_empty(), "{}", case.name);
         for document in documents {
-            let error = read(&document).expect_err(&document.to_string());
+            let error = read(&case, &document).expect_err(&document.to_string());
+            let name = case.name;
             assert!(error.contains("unknown field `mispelt`"), "{name}: {error}");
         }
     }

@@ -1,38 +1,34 @@
-//! Every configuration of the crate that a file may hold, and what is made of it.
+//! Configurations that a file may hold, and what is made of them: every example, and some variants
+//! of them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use flowkit::conditioner::layer::{
-    ChannelNormConfig, ConvInit, ConvWeight, DataInitConvConfig, GateKernel, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, ZeroLinearConfig,
+    ConvInit, ConvWeight, DataInitConvConfig, GateKernel, GatedBlockConfig, GatedConvConfig,
 };
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, LawConfig, MixLogCdfConfig,
-    RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset as FlowPlusPlusPreset,
 };
-use flowkit::model::glow::{
-    GlowClassifierConfig, GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset,
-};
+use flowkit::model::glow::{GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset};
 use flowkit::model::{LinearKind, MafConfig, RealNvpConfig};
 use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config,
-    ConvResNetConfig, ConvStyle, CouplingConfig, DiagnosisConfig, ElementwiseConfig,
-    GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig, LayerConfig, LeakyReluConfig,
-    LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig,
-    NetConfig, NetSite, NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig,
-    PositionNormConfig, PriorConfig, ResNetConfig, ScalarAffineConfig, Site,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
+    ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config, ConvResNetConfig, ConvStyle,
+    DiagnosisConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LayerConfig, MadeConfig, Mask,
+    MaskedCouplingConfig, MlpConfig, Order, OutputActivation, Pattern, PermutationConfig,
+    ResNetConfig, Site, ZeroConvConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::configurations::{self, Example, IMAGE, VECTOR, law, layer, made, net, plain};
 
 /// Modules of at most so many parameters are made and their parameters counted.
 const MADE: usize = 20_000;
@@ -47,83 +43,47 @@ pub struct Case {
     pub read: Read,
 }
 
-fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
-/// A configuration that makes no parameters.
-fn plain<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
-    name: &str,
-    config: C,
-    validate: fn(&C) -> Result<(), E>,
-) -> Case {
-    let read = move |json| {
-        let config: C = serde_json::from_value(json).map_err(text)?;
-        validate(&config).map_err(text).map(|()| 0)
-    };
-    Case { name: name.into(), json: serde_json::to_value(config).unwrap(), read: Box::new(read) }
-}
-
-/// A configuration that makes a module. What it states is what is made.
-fn makes<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
-    name: impl Into<String>,
-    config: C,
-    count: impl Fn(&C) -> Result<usize, E> + 'static,
-    made: impl Fn(&C) -> usize + 'static,
-) -> Case {
-    let read = move |json| {
-        let config: C = serde_json::from_value(json).map_err(text)?;
-        let stated = count(&config).map_err(text)?;
+/// What a configuration states is what is made.
+fn case(example: Example) -> Case {
+    let read = move |json: Value| {
+        let config = (example.read)(json.to_string().as_bytes())?;
+        let stated = config.num_params()?;
         if stated <= MADE {
-            assert_eq!(
-                stated,
-                made(&config),
-                "the module has another number of parameters than was stated"
-            );
+            let made = config.build();
+            assert_eq!(stated, made, "the module has another number of parameters than stated");
         }
         Ok(stated)
     };
-    Case { name: name.into(), json: serde_json::to_value(config).unwrap(), read: Box::new(read) }
+    Case { name: example.name.into(), json: example.json, read: Box::new(read) }
 }
 
-/// A configuration of a layer where examples of this shape arrive.
-fn layer<const D: usize, T>(name: &str, config: T, shape: [usize; D]) -> Case
-where
-    T: LayerConfig<D> + Serialize + DeserializeOwned + 'static,
-{
-    let site = move || Site::new(shape, &Device::default());
-    makes(
-        name,
-        config,
-        move |config: &T| config.plan(&site()).map(|plan| plan.num_params),
-        move |config: &T| config.build(&site()).unwrap().num_params(),
-    )
+fn cases(lists: impl IntoIterator<Item = Vec<Example>>) -> Vec<Case> {
+    lists.into_iter().flatten().map(case).collect()
 }
 
 /// A configuration of layers for vectors of 3 elements, with a condition of 2.
-fn given<T>(name: &str, config: T) -> Case
+fn given<T>(name: &'static str, config: T) -> Example
 where
     T: LayerConfig<2, Tensor<2>> + Serialize + DeserializeOwned + 'static,
 {
-    let site = || Site::described([1, 3], ContextShape::vector(Some(2)), &Device::default());
-    makes(
+    let site = || Site::described([1, 3], ContextShape::vector(Some(2)), &Device::flex());
+    made(
         name,
         config,
+        &[],
         move |config: &T| config.plan(&site()).map(|plan| plan.num_params),
         move |config: &T| config.build(&site()).unwrap().num_params(),
     )
 }
 
-/// A case of a configuration whose module is made on a device alone.
-macro_rules! case {
-    ($config:expr, $kind:ty) => {
-        makes(stringify!($kind), $config, <$kind>::num_params, |config: &$kind| {
-            config.build(&Device::default()).unwrap().num_params()
+/// A model or part that is built on a device alone.
+macro_rules! on_device {
+    ($config:expr, $kind:ident) => {
+        made(stringify!($kind), $config, &[], $kind::num_params, |config: &$kind| {
+            config.build(&Device::flex()).unwrap().num_params()
         })
     };
 }
-
-const SHAPE: [usize; 4] = [1, 3, 4, 4];
 
 fn laws() -> [AnyLawConfig; 3] {
     [
@@ -134,234 +94,130 @@ fn laws() -> [AnyLawConfig; 3] {
 }
 
 pub fn models() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut variants = Vec::new();
     for (law, between) in
         laws().into_iter().zip([LinearKind::None, LinearKind::Norm, LinearKind::NormAndMatrix])
     {
         let config = RealNvpConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law.clone()).with_linear(between);
-        cases.push(layer("RealNvpConfig", config.clone(), [1, 3]));
-        cases.push(given("RealNvpConfig", config));
+        variants.push(layer("RealNvpConfig", config.clone(), VECTOR, &[]));
+        variants.push(given("RealNvpConfig", config));
         let config = MafConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law).with_linear(between);
-        cases.push(layer("MafConfig", config.clone(), [1, 3]));
-        cases.push(given("MafConfig", config));
+        variants.push(layer("MafConfig", config.clone(), VECTOR, &[]));
+        variants.push(given("MafConfig", config));
     }
-    cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));
-    cases.push(case!(FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig));
-    cases.push(case!(FlowPlusPlusConfig::cifar10_affine(), FlowPlusPlusConfig));
-    cases.push(case!(FlowPlusPlusConfig::cifar10_without_attention(), FlowPlusPlusConfig));
-    cases.extend(GlowPreset::ALL.map(|preset| case!(preset.model(), GlowConfig)));
+    variants.extend(
+        FlowPlusPlusPreset::ALL.map(|preset| on_device!(preset.model(), FlowPlusPlusConfig)),
+    );
+    variants.push(on_device!(FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig));
+    variants.push(on_device!(FlowPlusPlusConfig::cifar10_affine(), FlowPlusPlusConfig));
+    variants.push(on_device!(FlowPlusPlusConfig::cifar10_without_attention(), FlowPlusPlusConfig));
+    variants.extend(GlowPreset::ALL.map(|preset| on_device!(preset.model(), GlowConfig)));
     let small = || GlowConfig::new([2, 8, 8], 2, 1).with_n_filters(4);
     let classes = small().with_prior(GlowPrior::Classes { n_classes: 5 });
-    cases.push(makes("GlowConfig", classes, GlowConfig::num_params, |config| {
-        config.build_classes(&Device::default()).unwrap().num_params()
+    variants.push(made("GlowConfig", classes, &[], GlowConfig::num_params, |config| {
+        config.build_classes(&Device::flex()).unwrap().num_params()
     }));
-    cases.push(case!(small().with_permutation(GlowPermutation::Shuffle { seed: 3 }), GlowConfig));
-    cases.push(case!(
+    variants.push(on_device!(
+        small().with_permutation(GlowPermutation::Shuffle { seed: 3 }),
+        GlowConfig
+    ));
+    variants.push(on_device!(
         small().with_prior(GlowPrior::Standard).with_permutation(GlowPermutation::Reverse),
         GlowConfig
     ));
-    cases
-}
-
-/// A network of vectors or images with halves of this shape, four parameters and a condition of
-/// three.
-fn net<const D: usize, N>(name: &str, half: [usize; D], config: N) -> Case
-where
-    N: NetConfig<D> + Serialize + DeserializeOwned + 'static,
-{
-    let site = move || {
-        let site = NetSite::new(half, half, vec![0.5, 0.0], &Device::default());
-        site.with_context(ContextShape::vector(Some(3)))
-    };
-    makes(
-        name,
-        config,
-        move |config| config.num_params(&site()),
-        move |config| Module::num_params(&config.build(&site()).unwrap()),
-    )
+    cases([configurations::models(), variants])
 }
 
 pub fn networks() -> Vec<Case> {
-    const VECTOR: [usize; 2] = [1, 3];
-    const IMAGE: [usize; 4] = [1, 2, 4, 4];
     let gated = |mixing| GatedNetConfig::new(4, 1).with_mixing(mixing);
     let attention = Some(flowkit::Mixing::Attention { heads: 2 });
     let encoder = |block| {
-        let site = || Site::<4>::new([1, 2, 4, 8], &Device::default());
-        makes(
+        let site = || Site::<4>::new([1, 2, 4, 8], &Device::flex());
+        made(
             "FlowPlusPlusEncoderConfig",
             FlowPlusPlusEncoderConfig::new(Pattern::Stripes, 4, 2, block),
+            &[],
             move |config: &FlowPlusPlusEncoderConfig| config.num_params(&site()),
             move |config| config.build(&site()).unwrap().num_params(),
         )
     };
-    vec![
-        net("MlpConfig", VECTOR, MlpConfig::new([64, 64])),
-        net("ResNetConfig", VECTOR, ResNetConfig::new().with_d_hidden(8).with_dropout(0.1)),
-        net("ConvResNetConfig", IMAGE, ConvResNetConfig::new().with_n_filters(4).with_n_blocks(2)),
-        net("GlowNetConfig", IMAGE, GlowNetConfig::new().with_n_filters(4)),
-        net(
-            "GatedNetConfig",
-            IMAGE,
-            gated(attention).with_output_activation(OutputActivation::ConcatElu),
-        ),
-        net(
-            "GatedNetConfig",
-            IMAGE,
-            gated(None).with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm)),
-        ),
-        net("ZeroConvConfig", IMAGE, ZeroConvConfig::new()),
-        case!(ZeroLinearConfig::new(2, 3), ZeroLinearConfig),
-        case!(
-            DataInitConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm),
-            DataInitConvConfig
-        ),
-        case!(
-            DataInitConvConfig::new(2, 3).with_init(ConvInit::Normal { deviation: 0.1 }),
-            DataInitConvConfig
-        ),
-        case!(
-            GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three),
-            GatedConvConfig
-        ),
-        case!(GatedAttentionConfig::new(4), GatedAttentionConfig),
-        case!(GatedBlockConfig::new(4).with_n_context(Some(3)), GatedBlockConfig),
-        case!(GatedBlockConfig::new(4).with_mixing(None), GatedBlockConfig),
-        case!(ChannelNormConfig::new(4), ChannelNormConfig),
+    let concat_elu = gated(attention).with_output_activation(OutputActivation::ConcatElu);
+    let weight_norm = gated(None).with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm));
+    let masked = || MadeConfig::new([64, 64]);
+    let explicit = masked().with_order(Order::Explicit(vec![2, 0, 1]));
+    let shuffled = masked().with_order(Order::Shuffled { seed: 7 });
+    let conv = || DataInitConvConfig::new(2, 3);
+    let normal = conv().with_init(ConvInit::Normal { deviation: 0.1 });
+    let gate = GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three);
+    let res_net = ResNetConfig::new().with_d_hidden(8).with_dropout(0.1);
+    let conv_res_net = ConvResNetConfig::new().with_n_filters(4).with_n_blocks(2);
+    let variants = vec![
+        net("MlpConfig", MlpConfig::new([64, 64]), VECTOR, &[]),
+        net("ResNetConfig", res_net, VECTOR, &[]),
+        net("ConvResNetConfig", conv_res_net, IMAGE, &[]),
+        net("GlowNetConfig", GlowNetConfig::new().with_n_filters(4), IMAGE, &[]),
+        net("GatedNetConfig", concat_elu, IMAGE, &[]),
+        net("GatedNetConfig", weight_norm, IMAGE, &[]),
+        net("MadeConfig", masked(), VECTOR, &[]),
+        net("MadeConfig", explicit, VECTOR, &[]),
+        net("MadeConfig", shuffled, VECTOR, &[]),
+        on_device!(conv().with_weight(ConvWeight::WeightNorm), DataInitConvConfig),
+        on_device!(normal, DataInitConvConfig),
+        on_device!(gate, GatedConvConfig),
+        on_device!(GatedBlockConfig::new(4).with_n_context(Some(3)), GatedBlockConfig),
+        on_device!(GatedBlockConfig::new(4).with_mixing(None), GatedBlockConfig),
         encoder(EncoderBlock::Conv),
         encoder(EncoderBlock::NormedConv),
         encoder(EncoderBlock::Attention { heads: 2 }),
-        case!(GlowClassifierConfig::new(4, 5), GlowClassifierConfig),
-        net("MadeConfig", VECTOR, MadeConfig::new([64, 64])),
-        net(
-            "MadeConfig",
-            VECTOR,
-            MadeConfig::new([64, 64]).with_order(Order::Explicit(vec![2, 0, 1])),
-        ),
-        net(
-            "MadeConfig",
-            VECTOR,
-            MadeConfig::new([64, 64]).with_order(Order::Shuffled { seed: 7 }),
-        ),
-    ]
+    ];
+    cases([configurations::networks(), variants])
 }
 
 pub fn blocks() -> Vec<Case> {
     let masked = |mask| {
         let law = AffineConfig::new(AffineForm::Exponential);
-        layer(
-            "MaskedCouplingConfig",
-            MaskedCouplingConfig::new(law, ZeroConvConfig::new(), mask),
-            [1, 2, 4, 3],
-        )
+        let config = MaskedCouplingConfig::new(law, ZeroConvConfig::new(), mask);
+        layer("MaskedCouplingConfig", config, [1, 2, 4, 3], &[])
     };
     let explicit = Mask::Explicit((0..24).map(|element| element % 3 == 0).collect());
-    vec![
-        layer("ActNormConfig", ActNormConfig::new(), SHAPE),
-        layer("PositionNormConfig", PositionNormConfig::new(), SHAPE),
-        makes(
-            "NormalMixtureConfig",
-            NormalMixtureConfig::new(3),
-            |config| config.num_params(SHAPE),
-            |config| {
-                let site = Site::new(SHAPE, &Device::default());
-                config.build(&site).unwrap().num_params()
-            },
-        ),
-        layer("ElementwiseConfig", ElementwiseConfig::new(MixLogCdfConfig::new(3)), SHAPE),
-        layer("ChannelMatrixConfig", ChannelMatrixConfig::new().with_n_groups(2), [1, 4]),
-        layer("Conv1x1Config", Conv1x1Config::new(), SHAPE),
-        layer(
-            "Conv1x1Config",
-            Conv1x1Config::new()
-                .with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
-            SHAPE,
-        ),
+    let bounded = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
+    let order = Order::Explicit(vec![1, 0]);
+    let variants = vec![
+        layer("ChannelMatrixConfig", ChannelMatrixConfig::new().with_n_groups(2), [1, 4], &[]),
+        layer("Conv1x1Config", Conv1x1Config::new().with_conditioning(bounded), IMAGE, &[]),
         masked(Mask::Alternating),
         masked(Mask::Checkerboard),
         masked(explicit),
-        layer(
-            "CouplingConfig",
-            CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([8])),
-            [1, 3],
-        ),
-        layer(
-            "MaskedAutoregressiveConfig",
-            MaskedAutoregressiveConfig::new(
-                AffineConfig::new(AffineForm::Exponential),
-                MadeConfig::new([8]),
-            ),
-            [1, 3],
-        ),
-        layer("HouseholderConfig", HouseholderConfig::new(2), [1, 4]),
-        layer("PermutationConfig", PermutationConfig::new(), SHAPE),
-        layer(
-            "PermutationConfig",
-            PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1])),
-            SHAPE,
-        ),
-        layer("LogitConfig", LogitConfig::new(), SHAPE),
-        layer("LeakyReluConfig", LeakyReluConfig::new(), SHAPE),
-        layer("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), SHAPE),
-        plain(
-            "UniformDequantizationConfig",
-            UniformDequantizationConfig::new(),
-            UniformDequantizationConfig::validate,
-        ),
-        plain(
-            "VariationalDequantizationConfig",
-            VariationalDequantizationConfig::new(),
-            VariationalDequantizationConfig::validate,
-        ),
-    ]
+        layer("PermutationConfig", PermutationConfig::new().with_order(order), IMAGE, &[]),
+    ];
+    cases([configurations::layers(), configurations::parts(), variants])
 }
 
-/// Laws are made whenever they are valid: they own no parameters, but say how many a network has to
-/// give.
+/// Laws say how many parameters a network has to give.
 pub fn laws_and_training() -> Vec<Case> {
-    let trainer = || TrainerConfig::new();
     let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
-    let mut cases: Vec<Case> = laws()
-        .into_iter()
-        .map(|config| {
-            let json = serde_json::to_value(config).unwrap();
-            let read = |json| {
-                let config: AnyLawConfig = serde_json::from_value(json).map_err(text)?;
-                config.validate().map_err(text)?;
-                let law = config.build().unwrap();
-                assert_eq!(
-                    flowkit::law::Law::theta_init(&law).len(),
-                    flowkit::law::Law::n_params(&law)
-                );
-                Ok(0)
-            };
-            Case { name: "AnyLawConfig".into(), json, read: Box::new(read) }
-        })
-        .collect();
+    let mut variants: Vec<Example> = laws().map(|config| law("AnyLawConfig", config, &[])).into();
     let schedules = [
         Schedule::Cosine { start: 3, end: 9, floor: 0.1 },
         Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 },
     ];
     for schedule in schedules {
-        let config = trainer().with_schedule(schedule).with_gradient_memory(reversible);
+        let config = TrainerConfig::new().with_schedule(schedule).with_gradient_memory(reversible);
         let config =
             config.with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }));
         let config = config
             .with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 })
             .with_ema(EmaDecay::Constant(0.5));
-        cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
+        variants.push(plain("TrainerConfig", config, &[], TrainerConfig::validate));
     }
-    let config = trainer().with_non_finite(NonFinite::Skip { at_most: 2 });
+    let config = TrainerConfig::new().with_non_finite(NonFinite::Skip { at_most: 2 });
     let config = config.with_precision(Precision::F16(LossScale::Fixed { exponent: 3 }));
-    cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
+    variants.push(plain("TrainerConfig", config, &[], TrainerConfig::validate));
     let loader = LoaderConfig::new(2).with_augmentations(vec![Augmentation::GLOW_SHIFT]);
-    cases.push(plain("LoaderConfig", loader, LoaderConfig::validate));
-    cases.push(plain(
-        "DiagnosisConfig",
-        DiagnosisConfig::new().with_depth(Some(2)),
-        DiagnosisConfig::validate,
-    ));
-    cases
+    variants.push(plain("LoaderConfig", loader, &[], LoaderConfig::validate));
+    let diagnosis = DiagnosisConfig::new().with_depth(Some(2));
+    variants.push(plain("DiagnosisConfig", diagnosis, &[], DiagnosisConfig::validate));
+    cases([variants])
 }

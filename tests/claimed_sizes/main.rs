@@ -2,6 +2,9 @@
 //! it takes little memory and little time, and ends with a valid configuration or with an error.
 
 mod cases;
+#[path = "../common/configurations.rs"]
+#[allow(dead_code)]
+mod configurations;
 mod counting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

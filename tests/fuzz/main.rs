@@ -29,6 +29,9 @@ mod bytes;
 mod checkpoint;
 mod cifar10;
 mod config;
+#[path = "../common/configurations.rs"]
+#[allow(dead_code)]
+mod configurations;
 mod document;
 mod folders;
 mod idx;
