@@ -141,11 +141,15 @@ fn another_architecture_is_named() {
         ),
         (
             coupling(affine(AffineForm::Sigmoid), MlpConfig::new([8, 8])),
-            ["`flow.bijector.0.conditioner.net.hidden.1.weight`", "lacks", "[8, 8]"],
+            ["`flow.bijector.0.conditioner.net.hidden.1.weight`", "has no tensor", "[8, 8]"],
         ),
         (
             coupling(affine(AffineForm::Sigmoid), net())[..1].to_vec(),
-            ["no place for", "\"flow.bijector.1.conditioner.net.hidden.0.weight\"", "output.bias"],
+            [
+                "tensors that the module does not",
+                "\"flow.bijector.1.conditioner.net.hidden.0.weight\"",
+                "output.bias",
+            ],
         ),
     ];
     for (layers, parts) in cases {
