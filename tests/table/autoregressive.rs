@@ -1,7 +1,7 @@
 //! Entries of autoregressive layers, without condition and with each kind of one.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{AffineForm, LawConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineForm, LawConfig};
 use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
@@ -9,7 +9,7 @@ use super::Case;
 use super::cases::{affine, case, given, mixture};
 
 /// An autoregressive layer of `dims` elements.
-fn maf<L: LawConfig>(
+pub fn maf<L: LawConfig>(
     law: L,
     order: Order,
     dims: usize,
@@ -37,9 +37,6 @@ pub fn autoregressive() -> Vec<Case> {
         }),
         given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
             maf(mixture(), Natural, 1, Some(2), d)
-        }),
-        case("MaskedAutoregressive, spline", [1, 3], Real(4.0), |d| {
-            maf(RationalQuadraticSplineConfig::new(4), Reversed, 3, None, d)
         }),
         case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
             Invert::new(maf(exponential(), Natural, 3, None, d))

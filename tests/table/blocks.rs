@@ -91,15 +91,6 @@ pub fn blocks() -> Vec<Case> {
             build::fixed(&LeakyReluConfig::new().with_negative_slope(0.2))
         }),
         case("ScalarAffine", [1, 2, 2, 2], Real(1e4), |_| fixed(-3.0, 0.5)),
-        case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| {
-            elementwise(AffineConfig::new(AffineForm::Exponential), 2, d)
-        }),
-        case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| {
-            elementwise(MixLogCdfConfig::new(3), 2, d)
-        }),
-        case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| {
-            elementwise(RationalQuadraticSplineConfig::new(5), 4, d)
-        }),
         case("Elementwise, two bins", [1, 5, 2], Real(3.0), |d| {
             elementwise(RationalQuadraticSplineConfig::new(2), 5, d)
         }),

@@ -10,6 +10,7 @@ use super::Case;
 use super::autoregressive::autoregressive;
 use super::blocks::blocks;
 use super::flow_plus_plus::flow_plus_plus;
+use super::laws::laws;
 use super::networks::networks;
 use super::scales::{glow, multi_scale};
 use crate::build::{fixed, fixed_image, layer};
@@ -108,6 +109,7 @@ pub fn cases() -> Vec<Case> {
         linear(),
         reshape(),
         couplings(),
+        laws(),
         networks(),
         blocks(),
         autoregressive(),

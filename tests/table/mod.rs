@@ -5,6 +5,7 @@ mod autoregressive;
 mod blocks;
 mod cases;
 mod flow_plus_plus;
+mod laws;
 mod networks;
 mod scales;
 
