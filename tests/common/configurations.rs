@@ -3,31 +3,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use flowkit::conditioner::layer::{
-    ChannelNormConfig, DataInitConvConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
-    ZeroLinearConfig,
-};
+use flowkit::conditioner::layer::*;
 use flowkit::data::LoaderConfig;
-use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, Law, LawConfig, MixLogCdfConfig,
-    RationalQuadraticSplineConfig,
-};
-use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
-    Resolution, StageConfig, VariationalConfig,
-};
-use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
-use flowkit::model::{MafConfig, RealNvpConfig};
-use flowkit::{
-    ActNormConfig, AnyLayerConfig, AnyNetConfig, ChannelMatrixConfig, ChannelOrder,
-    ConditionalNormalConfig, ContextShape, Conv1x1Config, ConvResNetConfig, ConvStyle,
-    CouplingConfig, DiagnosisConfig, ElementwiseConfig, GatedNetConfig, GlowNetConfig,
-    HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
-    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, MultiScaleConfig, NetConfig,
-    NetSite, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig, PositionNormConfig,
-    PriorConfig, ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
-};
+use flowkit::law::*;
+use flowkit::model::flow_plus_plus::*;
+use flowkit::model::glow::*;
+use flowkit::model::*;
+use flowkit::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
