@@ -1,11 +1,13 @@
 //! Normalizing flows: densities built from invertible maps, on [burn](https://burn.dev).
 //!
-//! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and
-//! [`Invert`] compose bijectors. A [`Flow`] combines a bijector with a prior. An unconditional flow
-//! is a [`Density`], which can be evaluated and sampled; a conditional one becomes a density by
-//! [`Flow::given`]. For discrete data, [`Flow::behind`] adds a [`Surjection`], and the flow
-//! evaluates a bound on the likelihood. [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and
-//! [`model::glow`] is Glow (Kingma & Dhariwal 2018), both built from these parts.
+//! A [`Bijector`] maps data `x` to latents `z` and back, with an exact log-determinant. Tuples,
+//! `Vec` and [`Invert`] compose bijectors. A [`Flow`] combines a bijector with a prior, the
+//! distribution of the latents: `ln p(x) = ln p_prior(z) + ln |det ∂z/∂x|`. An unconditional flow
+//! is a [`Density`], which can be evaluated and sampled; a flow with a condition, such as a class,
+//! becomes a density by [`Flow::given`]. For discrete data, [`Flow::behind`] adds a
+//! [`Surjection`], which makes the data continuous by noise, and the flow evaluates a bound on the
+//! likelihood. [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and [`model::glow`] is Glow
+//! (Kingma & Dhariwal 2018), both built from these parts.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -37,11 +39,11 @@
 //! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`] |
-//! | couplings | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
-//! | autoregressive layers | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | couplings: a network reads one half of the elements and determines how the other half is transformed | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
+//! | autoregressive layers: each element is transformed given the preceding ones | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
-//! | any network, from a JSON file | [`AnyNetConfig`] |
+//! | a network or a law that a JSON file names | [`AnyNetConfig`], [`law::AnyLawConfig`] |
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`Conv1x1`], [`ChannelMatrix`], [`Householder`] |
 //! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
@@ -53,21 +55,24 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
-//! | results row by row | [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
+//! | results row by row | [`RowLikelihoods`], [`SampledRows`] |
+//! | samples with their log-density; samples with gradients | [`Samples`]; [`Reparametrised`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |
 //! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
 //! | a layer of your own | [`Bijector`], [`ShapeMap`], [`Leaf`], [`Rearrange`], [`check_shape`] |
-//! | a backward pass, a visit or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
+//! | a backward pass, a visit of the layers or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
 //! | a network of your own | [`Net`], [`NetConfig`], [`NetSite`]; its parts: [`conditioner::layer`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
+//! | errors | [`Error`], [`ConfigError`], [`ShapeError`], [`FlowError`], [`train::TrainError`], [`train::CheckpointError`] |
 //! | fused operations | [`kernel`] |
 //! | replacing a file atomically | [`whole_file`] |
 //!
 //! # Conventions
-//! `forward` maps data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one value per example.
+//! `forward` maps data to latents; `log_det` is `ln |det ∂z/∂x|` in nats (units of the natural
+//! logarithm), one value per example.
 //! The first axis is the batch, the second the channels. The configuration of `X` is `XConfig`.
 //! [`LayerConfig::build`] makes the layer for a [`Site`], which holds the shape of its input, or
 //! returns an error that names the rule and the place.
@@ -83,7 +88,7 @@
 //! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
-//! | `download` | CIFAR-10 from the network |
+//! | `download` | CIFAR-10 from the internet |
 //! | `plot` | plots of a [`Diagnosis`] (SVG) |
 //! | `testing` | `flowkit::testing`: conformance checks for bijectors of your own |
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |

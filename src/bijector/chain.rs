@@ -5,7 +5,7 @@
 //! ```
 //! [`chain!`](crate::chain) defines a new composition; tuples, `Vec`, `Option`,
 //! [`Invert`](crate::Invert) and [`BoxBijector`](crate::BoxBijector) are compositions too. Each
-//! lists its members once, in [`Members`]. Everything else about compositions is in this file.
+//! lists its members once, in [`Members`]; this file runs them.
 
 use std::fmt::Display;
 
@@ -205,8 +205,8 @@ pub fn map<const D: usize, C: Context, B: Members<D, C>>(
     ordered(bijector, direction).fold(x, |x, entry| entry.member.map(entry.direction, x, context))
 }
 
-/// What every composition writes in its `impl` of [`Bijector`], but its initialisation: its members
-/// run one after another.
+/// What every composition writes in its `impl` of [`Bijector`], except for the initialisation: its
+/// members run one after another.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! run_members {

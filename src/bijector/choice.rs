@@ -1,24 +1,25 @@
-//! Enums whose variants are bijectors: [`choice!`](crate::choice) and its arm for bijectors.
+//! The macro [`choice!`](crate::choice), which defines enums of modules, and its arm for bijectors.
 
 use crate::error::ShapeError;
 
 /// Defines an enum of modules of one kind: bijectors, laws, networks or surjections. The enum is a
-/// module of that kind too. Configurations of layers have an enum as well.
+/// module of that kind too. It also defines an enum of configurations of layers.
 ///
 /// | kind | makes |
 /// |---|---|
-/// | `Bijector` | a [`Bijector`](crate::Bijector) for every rank and condition that all variants take |
+/// | `Bijector` | a [`Bijector`](crate::Bijector) for every number of axes and every condition that all variants accept |
 /// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
 /// | `Net, Name: NetConfig` | a [`Net`](crate::Net), and the enum of its configurations |
-/// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
-/// | `LayerConfig` | a [`LayerConfig`](crate::LayerConfig) of boxed layers, which a file chooses; [`any_layer`](mod@crate::any_layer) shows one |
+/// | `Surjection<4>` | a [`Surjection`](crate::Surjection) for tensors with that number of axes; the data of all variants has the same type |
+/// | `LayerConfig` | a [`LayerConfig`](crate::LayerConfig) of boxed layers, whose variants a JSON file names; [`any_layer`](mod@crate::any_layer) has an example |
 ///
-/// A network and a layer of a file are for vectors, for images or for both: `Variant<2>(...)` and
-/// `Variant<4>(...)` say the number of axes of their tensors, `Variant(...)` takes both. With the
-/// other number they are an error that names the variant and the number that it takes.
+/// For the kinds `Net` and `LayerConfig`, a variant is for vectors, for images or for both:
+/// `Variant<2>(...)` and `Variant<4>(...)` state the number of axes of its tensors, `Variant(...)`
+/// accepts both. Use with the other number is an error that names the variant and its number of
+/// axes.
 ///
-/// An enum of `LayerConfig` has two variants more: `Invert`, the inverse of a layer, and `Stack`, a
-/// list of layers. A variant without brackets is a layer that is its own configuration.
+/// The macro adds two variants to an enum of `LayerConfig`: `Invert`, the inverse of a layer, and
+/// `Stack`, a list of layers. A variant without brackets is a layer that is its own configuration.
 ///
 /// The name of the variant is a segment of the paths of its parameters. The calling crate must
 /// depend on `burn`, and on `serde` for configurations.

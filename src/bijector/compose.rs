@@ -16,9 +16,9 @@ use crate::error::ShapeError;
 ///
 /// List the members in the order of `forward`. `field: Type` declares a member, with its visibility
 /// and documentation. `!field: Type` declares a member that runs inverted. `field` or `!field`
-/// without a type runs a member once more that was declared before. The type is a [`Bijector`] for
-/// every rank and every condition that all of its members accept. Data-dependent initialisation
-/// initialises each member at its first occurrence.
+/// without a type runs a member that was declared before once more. The type is a [`Bijector`] for
+/// every number of axes and every condition that all of its members accept. Data-dependent
+/// initialisation initialises each member at its first occurrence, if it runs forward there.
 ///
 /// The calling crate must depend on `burn`.
 ///

@@ -5,7 +5,7 @@
 //! | the trait, and the shapes of a map | [`Bijector`], [`ShapeMap`] |
 //! | building a layer for the shape of its input | [`LayerConfig`], [`Site`], [`Plan`] |
 //! | compositions | tuples, `Vec`, `Option`, [`chain!`](crate::chain), [`choice!`](crate::choice), [`invert`], [`boxed`], [`multi_scale`] |
-//! | what runs through a stack | [`drive`], for visits ([`visit`]) and memory-saving passes ([`replay`]) |
+//! | what runs a stack layer by layer | [`drive`], for visits of the layers ([`visit`]) and for memory-saving passes ([`replay`]) |
 
 pub mod boxed;
 pub mod chain;
@@ -60,8 +60,9 @@ use crate::error::{InitProblem, ShapeError};
 pub trait Bijector<const D: usize, C: Context = ()>:
     ShapeMap<D> + Module + ModuleDisplay + 'static
 {
-    /// Its driver: [`Leaf`] for a layer, [`Rearrange`] for a layer that only moves elements,
-    /// [`Chain`] for a composition, which has [`Members`].
+    /// Its driver, which visits it and runs its memory-saving passes: [`Leaf`] for a layer,
+    /// [`Rearrange`] for a layer that only moves elements, [`Chain`] for a composition, which has
+    /// [`Members`].
     type Driver: Drive<Self, D, C>;
 
     /// Maps data to latents.
@@ -91,8 +92,8 @@ pub trait Bijector<const D: usize, C: Context = ()>:
         (x, log_det.neg())
     }
 
-    /// Checks that this map was built for a condition of the kind `C`. A layer accepts every kind
-    /// by default; a composition checks its members.
+    /// Checks that this map was built for a condition of the kind `C`: with a condition, or without
+    /// one. A layer accepts both by default; a composition checks its members.
     ///
     /// # Errors
     /// [`ShapeError::Context`].
@@ -110,7 +111,7 @@ pub trait Bijector<const D: usize, C: Context = ()>:
         Ok(())
     }
 
-    /// Data-dependent initialisation: sets parameters from a batch and returns the image of the
+    /// Data-dependent initialisation: sets parameters from a batch and returns the output for the
     /// batch, detached from the graph.
     ///
     /// It consumes and returns the module, so that initialisation can neither happen twice by
@@ -130,9 +131,9 @@ pub trait Bijector<const D: usize, C: Context = ()>:
         None
     }
 
-    /// [`Bijector::forward`], which also reports intermediate tensors by name, with a check that
-    /// all elements are finite. A search for a fault can thus distinguish a coupling's network from
-    /// its law. By default nothing is reported.
+    /// [`Bijector::forward`], which also reports intermediate tensors to `observe`, each with its
+    /// name and a check that all of its elements are finite. A search for a fault can thus
+    /// distinguish a coupling's network from its law. By default nothing is reported.
     fn forward_observed(
         &self,
         x: Tensor<D>,
@@ -154,7 +155,7 @@ pub trait Bijector<const D: usize, C: Context = ()>:
         replay.differentiate(self, Direction::Forward, back, context)
     }
 
-    /// [`ShapeMap::output_shape`] with an actual condition, which every layer checks too. Calls the
+    /// [`ShapeMap::output_shape`], in which every layer also checks an actual condition. Calls the
     /// driver.
     ///
     /// # Errors

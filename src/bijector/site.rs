@@ -1,4 +1,4 @@
-//! Sites, at which layers are built, and configurations, which build them.
+//! Sites, for which layers are built, and configurations, which build them.
 //! ```text
 //! layers.build(site of x) = (f_1, …, f_n)        site of f_1: the shape of x
 //!                                                site of f_i+1: the output shape of f_i
@@ -174,8 +174,9 @@ pub trait LayerConfig<const D: usize, C: Context = ()> {
     /// The first rule that is broken; [`ConfigError::At`] names the place in a stack.
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError>;
 
-    /// The input shape for which the shape of `site` is the output; the inverse of a layer is built
-    /// from it. The default is for layers that keep the shape.
+    /// The input shape for which the output shape is that of `site`. The inverse of a layer is
+    /// planned and built with it: the shape that reaches the inverse is the output shape of the
+    /// layer. The default is for layers that keep the shape.
     ///
     /// # Errors
     /// Those of [`LayerConfig::plan`], and [`ShapeError::InverseUnknown`] where the shape changes.

@@ -5,10 +5,10 @@
 //! [`LayerVisitor`], in the order of `forward`. The visitor runs the layer itself, so it can time
 //! it, seed the device, inspect its output, or pass something else to the next layer.
 //!
-//! The path of a layer is the name of its parameters without the segments within the layer: indices
-//! of members of tuples and `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no
-//! segment. The layers in [`crate::Invert`] are visited last to first, each inverted, under a name
-//! such as `Invert<ActNorm>`.
+//! The path of a layer is the part of its parameters' names that leads to the layer: indices of
+//! members of tuples and `Vec`, and names of fields of structs, joined by dots. `Option` and
+//! [`crate::BoxBijector`] add no segment. The layers in [`crate::Invert`] are visited last to
+//! first, each inverted, with a layer name such as `Invert<ActNorm>`.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -56,7 +56,7 @@ pub trait LayerVisitor<const D: usize> {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D>;
 
     /// Called for a part that is not a layer, such as the network that conditions a dequantization,
-    /// with a check that all of its elements are finite.
+    /// with a check that all elements of its output are finite.
     fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
         let _ = (path, finite);
     }
@@ -86,7 +86,7 @@ pub trait Layer<const D: usize> {
     /// [`Bijector::init_problem`].
     fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem>;
 
-    /// Calls `see` for each float parameter with its name within the layer and its values,
+    /// Calls `observe` for each float parameter with its name within the layer and its values,
     /// flattened and without a graph.
     fn parameters(&self, observe: &mut dyn FnMut(&str, Tensor<1>));
 

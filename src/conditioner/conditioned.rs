@@ -5,8 +5,8 @@
 //! ```
 //! Couplings, autoregressive layers and [`ConditionalNormal`](crate::ConditionalNormal) hold their
 //! network in this type. Mixed precision ([`train::Precision`](crate::train::Precision)) finds
-//! networks by it: every network within it is trained in a half-precision type, including your own
-//! networks.
+//! networks by this type, your own networks too: a `Conditioned` network is trained in the
+//! half-precision type.
 
 use burn::module::{Content, Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -34,7 +34,7 @@ pub struct Conditioned<N> {
     context: Reads,
 }
 
-/// The widths have names that do not occur a second time: a coupling shows which half is its
+/// The displayed names of the widths do not occur elsewhere: a coupling shows which half is its
 /// `identity`, and burn adds the number of trained `params`.
 impl<N: Module + ModuleDisplay> ModuleDisplay for Conditioned<N> {
     fn custom_content(&self, content: Content) -> Option<Content> {
@@ -114,7 +114,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
     }
 
     /// Parameters that the network computes for one example. The elements of the example differ, so
-    /// those of a network with weights differ too.
+    /// the parameters that a network with weights computes from them differ too.
     fn start<const D: usize>(&self, site: &NetSite<D>) -> Result<Tensor<3>, ConfigError>
     where
         N: Net<D>,
@@ -150,7 +150,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         }
     }
 
-    /// Checks that it accepts halves of these shapes.
+    /// Checks that it accepts an input and transformed elements of these shapes.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -179,7 +179,8 @@ impl<N: ModuleDisplay> Conditioned<N> {
         }
     }
 
-    /// Checks that it was built for a condition of the kind `C`.
+    /// Checks that it was built with a condition if `C` is one, and without a condition if `C` is
+    /// `()`.
     ///
     /// # Errors
     /// [`ShapeError::Context`].

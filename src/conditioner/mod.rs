@@ -1,7 +1,7 @@
 //! Networks that compute the parameters of a law.
 //!
-//! A network implements [`Net`] and its configuration [`NetConfig`], which builds it for a
-//! [`NetSite`]. A layer holds it as a [`Conditioned`] network.
+//! A network implements [`Net`], and its configuration implements [`NetConfig`], which builds it
+//! for a [`NetSite`]. A layer holds it in a [`Conditioned`], which checks and casts its inputs.
 
 pub mod any_net;
 pub mod choice;
@@ -28,5 +28,6 @@ pub use net_site::NetSite;
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 
-// The parts of networks stay in `layer`; these are settings of the networks' configurations.
+// The parts of networks are exported by `layer` alone; these are settings of the networks'
+// configurations.
 pub use layer::{Activation, ConvStyle, ConvWeight, Mixing};

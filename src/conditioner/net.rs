@@ -8,21 +8,23 @@ use crate::error::{ConfigError, ShapeError};
 
 /// A network that computes the parameters of a law.
 ///
-/// It reads the identity half of a coupling, the vector of an autoregressive layer or the condition
-/// of a prior. The layer holds it in a [`Conditioned`](super::Conditioned), which checks the widths
+/// It reads the identity half of a coupling (the half that passes unchanged), the vector of an
+/// autoregressive layer or the condition of a prior; its input is called `identity` in all of these
+/// cases. The layer holds it in a [`Conditioned`](super::Conditioned), which checks the widths
 /// and casts the inputs: a network computes in the type of its weights and gets tensors of that
 /// type.
 pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
     /// The parameters of every element.
     ///
     /// # Shapes
-    /// `identity [batch, ...]` and `context [batch, width, ...]`, whose further axes are those of
-    /// `identity` or 1, to `[batch, params, elements]`. [`theta`] reshapes the output of a last
-    /// layer to this shape. The context is `None` where the site has none.
+    /// `identity [batch, ...]` and `context [batch, width, ...]` to `[batch, params, elements]`.
+    /// The further axes of `context` have the lengths of those of `identity`, or the length 1.
+    /// [`theta`] reshapes the output of a last layer to the result. `context` is `None` if the
+    /// [`NetSite`] has no condition.
     fn forward(&self, identity: Tensor<D>, context: Option<Tensor<D>>) -> Tensor<3>;
 
-    /// Data-dependent initialisation. Returns the parameters too, detached from the graph. The
-    /// default changes nothing.
+    /// Data-dependent initialisation. Also returns the output of [`Net::forward`], detached from
+    /// the graph. The default changes nothing.
     fn initialize(self, identity: Tensor<D>, context: Option<Tensor<D>>) -> (Self, Tensor<3>) {
         let theta = self.forward(identity, context).detach();
         (self, theta)
@@ -39,8 +41,8 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether it reads the condition. A network that ignores it gets `None` and works in flows
-    /// with any condition.
+    /// Whether it reads the condition. A network that does not read it gets `None` and works in
+    /// flows with any condition.
     fn reads_context(&self) -> bool {
         true
     }
@@ -51,9 +53,9 @@ pub trait NetConfig<const D: usize> {
     /// The network that it builds.
     type Net: Net<D>;
 
-    /// Whether the initial output of its networks is always [`NetSite::theta_init`], or random. If
-    /// it is `false`, the layer runs a new network once to check that no components of the law are
-    /// initially equal.
+    /// `true` if the initial output of its networks is always [`NetSite::theta_init`], or is
+    /// random. If it is `false`, the layer runs a new network once to check that no components of
+    /// the law are initially equal.
     const SETS_THETA_INIT: bool = false;
 
     /// The network for a site.

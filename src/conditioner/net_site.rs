@@ -3,9 +3,10 @@
 //! x = (identity, transformed)
 //! theta [batch, params, elements of transformed] = net(identity, context)
 //! ```
-//! A coupling, an autoregressive layer or a prior passes to its network the shape of its input, the
-//! shape of the elements that theta is for, the initial parameters, and the shape of the condition.
-//! A user therefore specifies no width.
+//! `identity` is the input of the network, and `theta` holds the parameters of the law that
+//! transforms the elements `transformed`. A coupling, an autoregressive layer or a prior passes to
+//! its network the shapes of both, the initial parameters, the shape of the condition and the
+//! device. A user therefore specifies no width.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -86,17 +87,17 @@ impl<const D: usize> NetSite<D> {
         &self.device
     }
 
-    /// Number of parameters of each element.
+    /// Number of parameters of the law for each element.
     pub fn n_params(&self) -> usize {
         self.theta_init.len()
     }
 
-    /// Width of the last layer, `n_params · transformed[1]`; `usize::MAX` where it is larger.
+    /// Width of the last layer, `n_params · transformed[1]`; `usize::MAX` if it is larger.
     pub fn n_outputs(&self) -> usize {
         product([self.n_params(), self.transformed[1]])
     }
 
-    /// Width of identity half and condition together; `usize::MAX` where it is larger.
+    /// Width of the network's input and of the condition together; `usize::MAX` if it is larger.
     pub fn n_inputs(&self) -> usize {
         sum([self.identity[1], self.context_width().unwrap_or(0)])
     }
@@ -143,8 +144,8 @@ impl<const D: usize> NetSite<D> {
         ]
     }
 
-    /// Number of weights and biases of dense layers with these hidden widths; `usize::MAX` where
-    /// there are more.
+    /// Number of weights and biases of dense layers with these hidden widths; `usize::MAX` if there
+    /// are more.
     pub(crate) fn count_dense(&self, hidden: &[usize]) -> usize {
         let (mut inputs, mut total) = (self.n_inputs(), 0);
         for width in hidden.iter().copied().chain([self.n_outputs()]) {
@@ -154,7 +155,7 @@ impl<const D: usize> NetSite<D> {
         total
     }
 
-    /// A bias for a last layer whose weights are 0, with which every element's parameters are
+    /// A bias for a last layer whose weights are 0. With it, the parameters of every element are
     /// [`NetSite::theta_init`]: output `j·C + c` is parameter `j` of channel `c` of `C`. It
     /// allocates nothing before its first use.
     pub fn bias(&self) -> Param<Tensor<1>> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Divides the elements of an example in two halves. With [`Half::First`](crate::Half::First) as
+/// Divides the elements of an example into two halves. With [`Half::First`](crate::Half::First) as
 /// the identity half, the elements of the first half pass unchanged and the others are transformed;
 /// with [`Half::Second`](crate::Half::Second), the reverse.
 ///

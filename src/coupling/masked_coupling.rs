@@ -8,7 +8,7 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `identity` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
+//! | `identity` | indices of the elements with `m = 1`, in row-major order | `[K]`, integers | no |
 //! | `transformed` | indices of the other elements | `[dims − K]`, integers | no |
 //!
 //! The network reads the whole example, with zeros in place of the transformed elements, and
@@ -108,7 +108,7 @@ pub struct MaskedCouplingConfig<L, N> {
     pub law: L,
     /// The network that computes its parameters.
     pub net: N,
-    /// How the elements of an example are divided.
+    /// How the elements of an example are divided into two halves.
     pub mask: Mask,
     /// The half of the mask that passes unchanged.
     #[serde(default = "Half::first")]

@@ -6,13 +6,15 @@
 //! inverse   x_transformed = law⁻¹(z_transformed; theta(z_identity))
 //! log_det   Σ ln ∂z/∂x of the law
 //! ```
-//! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never
-//! inverted. With an odd number of channels, the first half is the longer one. For stripes or a
-//! checkerboard, [`crate::Partition`] first moves them to the channel axis; [`MaskedCoupling`]
-//! leaves every element in its place.
+//! The *identity half* is the half that passes unchanged; the conditioner is the network. The
+//! Jacobian is triangular, with ones and the law's derivatives on its diagonal. The network is
+//! never inverted. With an odd number of channels, the first half is the longer one.
+//!
+//! For halves that are stripes or a checkerboard, [`crate::Partition`] first moves them to the
+//! channel axis; [`MaskedCoupling`] leaves every element in its place.
 //!
 //! # Reference
-//! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
+//! Dinh et al. 2017 §3.2; with the law [`MixLogCdf`](crate::law::MixLogCdf), Ho et al. 2019 §3.2.
 
 pub mod mask;
 pub mod masked_coupling;
@@ -122,7 +124,7 @@ where
     }
 }
 
-/// Coupling of a [`Law`] whose parameters come from a network ([`Net`]). The formulas head this
+/// Coupling of a [`Law`] whose parameters a network ([`Net`]) computes. The formulas head this
 /// module.
 #[derive(Module, Debug)]
 pub struct Coupling<L, N> {

@@ -12,7 +12,8 @@ macro_rules! choice_of_surjections {
             }),+
         }
     };
-    // The same, one name further down. The state of the pass is the last argument.
+    // The same, one segment deeper in the paths of parameters. The last argument is the state of
+    // the pass.
     (@within $self:ident, $D:literal, $pass:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
         match $self {
             $(Self::$variant(inner) => $pass.within(stringify!($variant), |$pass| {

@@ -127,8 +127,8 @@ pub trait Density {
     /// sampled one at a time, so memory does not grow with their number.
     ///
     /// # Errors
-    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32 −
-    /// 1.
+    /// As [`Density::evaluate`], also if the weight of any sample is not finite, and unless
+    /// `samples` is 1 to 2^32 − 1.
     fn evaluate_importance_weighted(
         &self,
         x: Self::Data,
@@ -277,7 +277,8 @@ pub trait Density {
     }
 
     /// Measures the effect of each layer of surjection and bijector on a batch, with fresh noise.
-    /// The log-determinants of a surjection's own layers count in its favour: they widen the noise.
+    /// The log-determinants of the layers within a surjection are terms of the bound: they measure
+    /// how far these layers widen the noise.
     ///
     /// # Errors
     /// If the batch does not fit, if it or the condition is not finite, or if the device fails.

@@ -1,5 +1,5 @@
-//! Checks the result of data-dependent initialisation: every parameter and every latent must be
-//! finite; otherwise an error names the first layer at fault.
+//! Data-dependent initialisation, with a check of its result: every parameter and every latent must
+//! be finite; otherwise an error names the first layer at fault.
 //!
 //! Initialisation never guesses: if a batch does not determine a layer's parameters, they become
 //! NaN. In that case the batch passes through the layers one at a time, in forward order. The error

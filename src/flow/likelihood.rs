@@ -141,7 +141,7 @@ pub struct BitsPerDim<P> {
 }
 
 impl<P: Provenance> BitsPerDim<P> {
-    /// Of minus a mean log-likelihood, in nats per example.
+    /// From a loss: minus a mean log-likelihood, in nats per example.
     pub(crate) fn of_loss(nats: f64, dims: usize, provenance: P) -> Self {
         Self { value: nats / (dims as f64 * LN_2), provenance }
     }

@@ -1,5 +1,6 @@
-//! Flow: a bijector, the prior of its latents, and a surjection that lifts the data. Together they
-//! are a density that can be evaluated and sampled.
+//! Flow: a bijector, the prior of its latents, and a surjection. Together they are a density that
+//! can be evaluated and sampled. The surjection *lifts* the data `x` to the continuous values `y`
+//! that the bijector accepts, with noise `u` for discrete data, and *lowers* samples to data.
 //! ```text
 //! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|   [batch], nats
 //! of lifted data    r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
@@ -8,7 +9,7 @@
 //! sample            x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
 //! ```
 //! The trait [`Density`] has the methods. A flow without a condition implements it. A flow with a
-//! condition becomes a density when it is [given](Flow::given) the condition.
+//! condition becomes a density when it is [given](Flow::given) the condition (`context`).
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1, Burda et al. 2016.

@@ -4,7 +4,8 @@
 //! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|
 //! ```
 //! `x` and its log-density depend, through the inverse, on the parameters of layers and prior and
-//! on the condition. They serve reverse divergences and other expectations under the model.
+//! on the condition. They serve the reverse Kullback-Leibler divergence and other expectations over
+//! samples of the model.
 //!
 //! # Reference
 //! Kingma & Welling 2014 §2.4; Rezende & Mohamed 2015.

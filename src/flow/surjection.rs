@@ -6,7 +6,8 @@
 //! ```
 //! [`Continuous`] is the identity, for data that a bijector accepts as it is; the density is exact.
 //! A dequantization lifts levels to continuous values and lowers by rounding down. An augmentation
-//! appends noise and lowers by dropping it. Where `S(y) = x` for every `y` of `q`, `p(x | y)` is 1.
+//! lifts by appending noise and lowers by dropping it. If `S(y) = x` for every `y` that `q` can
+//! sample, `p(x | y)` is 1.
 //! The noise is an argument, so a run can be repeated and a gradient can be checked.
 //!
 //! # Reference

@@ -1,4 +1,4 @@
-//! Affine law: one scale and one shift per element.
+//! Affine law: one scale and one shift per element. `σ` is the logistic function.
 //! ```text
 //! theta = (s, t)
 //! Exponential   z = x·exp(tanh s) + t         log_derivative = tanh s

@@ -1,5 +1,5 @@
-//! MixLogCDF law of Flow++: a logistic mixture's distribution function, its logit, then an affine
-//! map.
+//! MixLogCDF law of Flow++: the distribution function of a mixture of logistic distributions, then
+//! its logit, then an affine map.
 //! ```text
 //! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)         α = tanh a,  s̄_k = max(bounded(s_k), s_min)
 //! bounded(s) = s                                   for s ≤ s_max − 2
@@ -32,8 +32,8 @@
 //! formula.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.2. Differs: the parameters are laid out parameter-major; those of the official
-//! code are channel-major.
+//! Ho et al. 2019 §3.2. Differs: the parameters are ordered by parameter, then by channel; those of
+//! the official code by channel, then by parameter.
 
 use std::f64::consts::PI;
 

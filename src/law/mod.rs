@@ -1,9 +1,10 @@
-//! Scalar laws: invertible functions of one element, whose parameters come from elsewhere.
+//! Scalar laws: invertible functions of one element. Their parameters are inputs, which a network
+//! computes or a layer trains.
 //!
-//! A law does not depend on layers. It acts on `x [batch, dims]` with parameters
-//! `theta [batch, params, dims]`. The output of a convolution with `params * channels` output
-//! channels has this layout without a copy. Couplings, elementwise layers and autoregressive layers
-//! share it.
+//! A law does not depend on layers. It acts on `x [batch, dims]`, examples of `dims` elements, with
+//! parameters `theta [batch, params, dims]`. The output of a convolution with `params * channels`
+//! output channels has this layout without a copy. Couplings, elementwise layers and autoregressive
+//! layers all use laws.
 
 pub mod affine;
 pub mod any_law;
@@ -71,8 +72,9 @@ pub trait Law: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether `z` is an affine function of `x` for every theta. A layer of one element without a
-    /// condition then gives a normal distribution under a normal prior. The default is `false`.
+    /// Whether `z` is an affine function of `x` for every theta. Under a normal prior, an
+    /// autoregressive layer of a single element without a condition can then only represent a
+    /// normal distribution; it is an error. The default is `false`.
     fn is_affine(&self) -> bool {
         false
     }

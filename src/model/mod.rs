@@ -1,4 +1,4 @@
-//! Models built from the blocks of this crate.
+//! Models from the literature, built from the blocks of this crate.
 
 pub mod flow_plus_plus;
 pub mod glow;

@@ -1,18 +1,18 @@
 //! Training: from a flow and data to a trained flow, and how a run survives an interruption.
 //!
-//! Everything here but [`mod@fit`], [`NegativeLogLikelihood`] and `learner` works on any burn
-//! [`Module`](burn::module::Module) and does not depend on flows:
+//! [`mod@fit`], [`Flow::save`](crate::Flow::save), [`NegativeLogLikelihood`] and `learner` are for
+//! flows. Everything else here works on any burn [`Module`](burn::module::Module).
 //!
-//! | question | answer |
+//! | task | items |
 //! |---|---|
 //! | a trained flow and a report in one call | [`FitConfig`], [`mod@fit`] |
 //! | a flow in a file | [`Flow::save`](crate::Flow::save), [`Uninit::load`](crate::Uninit::load) |
-//! | the loop, update by update | [`Trainer`], [`TrainerConfig`] |
-//! | what is kept in memory for the backward pass | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
+//! | a training loop of your own, update by update | [`Trainer`], [`TrainerConfig`] |
+//! | less memory for the backward pass | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
 //! | the learning rate of step t | [`WarmUp`], [`Schedule`] |
 //! | the optimizer | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
-//! | the largest gradient of a step | [`clip_global_norm`], [`global_norm`] |
-//! | the weights to evaluate | [`Ema`] |
+//! | bounding the gradient of a step | [`clip_global_norm`], [`global_norm`] |
+//! | the moving average of the weights, which is evaluated | [`Ema`] |
 //! | the type that networks are trained in | [`Precision`], [`LossScale`] |
 //! | the noise of step t | [`StepSeed`] |
 //! | what to do about a NaN, and where it came from | [`NonFinite`], [`NonFinitePlace`], [`Objective`] |

@@ -16,7 +16,7 @@ pub struct FitConfig {
     pub epochs: u64,
     /// Largest number of updates.
     pub steps: Option<u64>,
-    /// Largest time of training in seconds. The current update is finished.
+    /// Largest time of the fit in seconds, after which it ends when the current update is finished.
     pub seconds: Option<f64>,
     /// Number of examples of an update, or all examples to train on if there are fewer.
     #[config(default = 256)]
@@ -25,8 +25,8 @@ pub struct FitConfig {
     /// example.
     #[config(default = 0.1)]
     pub held_out: f64,
-    /// Number of epochs without a rise of the held-out likelihood after which the training ends, at
-    /// least 1.
+    /// Number of epochs without a rise of the held-out likelihood above its best value after which
+    /// the training ends, at least 1.
     #[config(default = 10)]
     pub patience: u64,
     /// Seed that determines which examples are held out, the order of the others and all noise.
@@ -41,7 +41,8 @@ pub struct FitConfig {
     /// Schedule of the learning rate after that.
     #[config(default = "Schedule::Constant")]
     pub schedule: Schedule,
-    /// Bound on the global norm of the gradient, in nats per example.
+    /// Bound on the global norm of the gradient of the loss, which is in nats per example. A larger
+    /// gradient is scaled to it.
     #[config(default = 1.0)]
     pub max_norm: f64,
     /// Optimizer.
@@ -67,8 +68,8 @@ impl FitConfig {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// The first rule that is broken: at least one epoch, step, example of a batch and epoch of
-    /// patience, positive and finite seconds, a share in (0, 1), and those of
+    /// The first rule that is broken. At least 1: epochs, steps, batch size and patience. Positive
+    /// and finite: seconds. In (0, 1): the share that is held out. Then the rules of
     /// [`TrainerConfig::validate`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         let counts = [

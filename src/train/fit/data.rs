@@ -49,7 +49,7 @@ pub trait FitData {
     }
 }
 
-/// Rows of a tensor on another device, as constants of its graphs if it has any.
+/// Rows of a tensor on another device: constants, if that device is one with autodiff.
 fn rows_on<const D: usize>(x: &Tensor<D>, rows: &[usize], device: &Device) -> Tensor<D> {
     let x = Context::select(&x.clone().inner(), rows).to_device(&device.clone().without_autodiff());
     if device.is_autodiff() { constant(x, device) } else { x }
@@ -83,7 +83,7 @@ impl<const D: usize> FitData for Tensor<D, Int> {
     }
 }
 
-/// The points, without a condition. The moon of each point can be used as one:
+/// The points, without a condition. The moon of each point can be used as a condition:
 /// `(data.points(&device), data.moons(&device))`.
 impl FitData for TwoMoons {
     type Data = Tensor<2>;
@@ -157,9 +157,9 @@ where
 /// ```text
 /// loss   −Σ w_i ln p(x_i) / Σ w_i
 /// ```
-/// An example of weight 2 counts as two equal examples, on average over the batches: the loss of a
+/// On average over the batches, an example of weight 2 counts as two equal examples: the loss of a
 /// batch is `−mean(w_i ln p(x_i))`, with weights scaled to a mean of 1 over the training examples.
-/// An example of weight 0 is omitted before anything else.
+/// Examples of weight 0 are omitted from the beginning.
 #[derive(Debug, Clone)]
 pub struct Weighted<T> {
     data: T,
@@ -167,7 +167,7 @@ pub struct Weighted<T> {
 }
 
 impl<T: FitData> Weighted<T> {
-    /// Gives each example of `data` a weight, instead of its own.
+    /// Gives each example of `data` a weight, which replaces a weight that `data` itself has.
     /// [`FitConfig::fit`](super::FitConfig::fit) checks the weights.
     pub fn new(data: T, weights: Vec<f64>) -> Self {
         Self { data, weights }

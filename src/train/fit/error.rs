@@ -8,7 +8,7 @@ use super::flow::FitFlow;
 use crate::error::{ConfigError, FlowError};
 use crate::train::TrainError;
 
-/// A fit that could not begin, or that failed.
+/// Why a fit could not begin, or failed.
 #[non_exhaustive]
 pub enum FitError<F: FitFlow> {
     /// An invalid configuration.
@@ -20,7 +20,7 @@ pub enum FitError<F: FitFlow> {
     Flow(FlowError),
     /// A model that cannot be trained.
     Train(TrainError),
-    /// The training failed.
+    /// An update or an evaluation failed during training.
     Broken {
         /// The reason.
         error: TrainError,

@@ -8,7 +8,7 @@ use super::flow::FitFlow;
 use crate::error::FlowError;
 use crate::flow::likelihood::LogLikelihood;
 
-/// Some examples of a set. Results and errors number an example as the set does.
+/// Some examples of a set. Errors number an example as the set does.
 pub(super) struct Examples<'a, T> {
     data: &'a T,
     rows: Vec<usize>,

@@ -104,7 +104,7 @@ where
     }
 }
 
-/// What a fit starts from: a flow, or an [`Uninit`] flow, which is initialised from data first.
+/// What a fit starts from: an initialised flow, or an [`Uninit`] flow, which it initialises first.
 pub trait FitStart {
     /// The flow.
     type Flow: FitFlow;

@@ -1,20 +1,21 @@
 //! Fit: trains a flow on data in one call and reports the result.
 //! ```text
 //! hold out     a random share of the examples, which the seed determines; or given data
-//! initialise   an `Uninit` flow, from the first examples of the order, 256 or a batch
+//! initialise   an `Uninit` flow, from the first examples of the order: a batch, at least 256
 //! train        `Trainer`, on batches whose order is a function of seed and update
 //! evaluate     the average of the weights, on the held-out examples: before the first update,
-//!              after each epoch
+//!              after each epoch, at the end
 //! keep         the average with the highest held-out mean; end after `patience` epochs without
 //!              a rise
 //! ```
-//! A fit evaluates and keeps the moving average of the weights, as everywhere in this crate. At a
-//! constant learning rate, the weights themselves never stop moving with the noise of the batches.
-//! The held-out likelihood of their average is usually higher and varies less, so noise does not
-//! exhaust the patience. Early in training, the warmed decay keeps the average close to the
-//! weights.
+//! A fit evaluates and keeps the moving average of the weights ([`Ema`](crate::train::Ema)), as
+//! everywhere in this crate. At a constant learning rate, the noise of the batches never stops
+//! moving the weights themselves. The held-out likelihood of their average is usually higher and
+//! varies less, so the noise does not exhaust the patience. By default the decay of the average is
+//! small early in training ([`EmaDecay::Warmed`](crate::train::EmaDecay::Warmed)), so the average
+//! stays close to the weights then.
 //!
-//! After each epoch a bound is evaluated with the same noise, so two epochs differ only by their
+//! A bound is evaluated with the same noise each time, so two evaluations differ only by their
 //! weights.
 //!
 //! To write the loop yourself, use [`Trainer`]: a fit makes the same updates.
@@ -51,7 +52,7 @@ use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
 use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
 
-/// Number of examples for initialisation, where a batch is smaller.
+/// Least number of examples for initialisation; all examples, if there are fewer.
 const LEAST_START: usize = 256;
 
 /// The stream of the shuffle that determines which examples are held out. No epoch has this number.

@@ -33,7 +33,7 @@ impl Display for FitEnd {
     }
 }
 
-/// The likelihoods after an epoch.
+/// The likelihoods after an epoch, or before the first update.
 ///
 /// Its text is one line:
 /// ```text
@@ -46,9 +46,9 @@ pub struct CurvePoint<P> {
     pub epoch: u64,
     /// Number of updates.
     pub step: u64,
-    /// Mean log-likelihood of the batches since the preceding point, each with the weights of its
-    /// time. It has no standard error. `None` before the first update, and if no update was made
-    /// since.
+    /// Mean log-likelihood of the batches since the preceding point, each with the weights at that
+    /// batch. It has no standard error. `None` before the first update, and if every update since
+    /// the preceding point was skipped.
     pub train: Option<MeanLikelihood<P>>,
     /// Weighted mean of the held-out log-likelihoods.
     pub held_out: MeanLikelihood<P>,
@@ -65,7 +65,7 @@ impl<P: Provenance> Display for CurvePoint<P> {
     }
 }
 
-/// The result of a fit, and how it was found.
+/// The result of a fit, and how it was reached.
 ///
 /// Its text is one paragraph:
 /// ```text
@@ -80,9 +80,10 @@ pub struct FitReport<P> {
     /// were selected by it, it is slightly higher than the likelihood of data that played no part
     /// in the selection.
     pub held_out: MeanLikelihood<P>,
-    /// One point before the first update, and one after each epoch.
+    /// One point before the first update, one after each epoch, and one at the end of a last epoch
+    /// that a limit cut short.
     pub curve: Vec<CurvePoint<P>>,
-    /// Number of updates after which the kept weights were reached.
+    /// Number of updates that led to the kept weights.
     pub best_step: u64,
     /// The epoch of that update.
     pub best_epoch: u64,
