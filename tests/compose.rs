@@ -176,8 +176,8 @@ fn a_file_that_describes_no_stack() {
         own(&file, 2),
         "[1][0]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
     );
-    assert_eq!(ours("[]", 0), "Flow: shape [1, 0] holds no elements");
-    assert_eq!(own("[]", 0), "Flow: shape [1, 0] holds no elements");
+    assert_eq!(ours("[]", 0), "Flow: expected at least one element, found shape [1, 0]");
+    assert_eq!(own("[]", 0), "Flow: expected at least one element, found shape [1, 0]");
     assert_eq!(own(r#"[{ "Arcsinh": {} }]"#, 0), "[0]: Arcsinh: shape [1, 0] holds no elements");
 
     let layers: Vec<MyLayerConfig> =

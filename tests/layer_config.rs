@@ -130,8 +130,8 @@ fn an_error_inside_a_model_says_its_place() {
     let small = || GlowConfig::new([3, 8, 8], 2, 1).with_n_filters(4);
     assert_eq!(
         glow(small().with_n_filters(1 << 23)),
-        "GlowConfig.levels[0][1][0][2].net: GlowNetConfig: more than 1099511627776 parameters, \
-         which no device holds; the largest size is `n_filters` = 8388608"
+        "GlowConfig.levels[0][1][0][2].net: GlowNetConfig: expected at most 1099511627776 \
+         parameters, found more; the largest size is `n_filters` = 8388608"
     );
     assert_eq!(
         glow(GlowConfig::new([1 << 11, 8, 8], 3, 1).with_n_filters(4)),

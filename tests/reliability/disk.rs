@@ -96,7 +96,7 @@ fn an_evaluation_that_fails_is_said_and_ends_no_run() {
             "{shown}\n{said}"
         );
         assert_eq!(
-            said.contains("test images after update 25: log-likelihood"),
+            said.contains("test images after update 25: the log-likelihood"),
             steps == 26,
             "{said}"
         );
