@@ -24,13 +24,16 @@ pub trait Read {
     fn build(&self) -> usize;
 }
 
+/// Reads a configuration from JSON.
+type Reader = Box<dyn Fn(&[u8]) -> Result<Box<dyn Read>, String>>;
+
 /// A configuration with its defaults where it has any.
 pub struct Example {
     pub name: &'static str,
     pub json: Value,
     /// The fields without a default.
     pub required: Vec<&'static str>,
-    pub read: Box<dyn Fn(&[u8]) -> Result<Box<dyn Read>, String>>,
+    pub read: Reader,
 }
 
 struct Made<T, F, G>(T, F, G);
