@@ -91,15 +91,15 @@ crate::choice! {
         Coupling(CouplingConfig<AnyLawConfig, AnyNetConfig>),
         /// [`MaskedCoupling`](crate::MaskedCoupling).
         MaskedCoupling(MaskedCouplingConfig<AnyLawConfig, AnyNetConfig>),
-        /// [`Swap`](crate::Swap).
+        /// [`Swap`].
         Swap,
-        /// [`Sigmoid`](crate::Sigmoid).
+        /// [`Sigmoid`].
         Sigmoid,
-        /// [`Tanh`](crate::Tanh).
+        /// [`Tanh`].
         Tanh,
-        /// [`Softplus`](crate::Softplus).
+        /// [`Softplus`].
         Softplus,
-        /// [`Exp`](crate::Exp).
+        /// [`Exp`].
         Exp,
         /// [`Squeeze`](crate::Squeeze), for images.
         Squeeze<4>(SqueezeConfig),
