@@ -162,8 +162,11 @@ macro_rules! choice_of_layer_configs {
                 $crate::choice_of_layer_configs!(@each $axes self, site, plan, $($variant)+)
             }
 
-            fn plan_input(&self, site: &$crate::Site<$axes, C>) -> Result<[usize; $axes], $crate::ConfigError> {
-                $crate::choice_of_layer_configs!(@each $axes self, site, plan_input, $($variant)+)
+            fn plan_inverse(
+                &self,
+                site: &$crate::Site<$axes, C>,
+            ) -> Result<$crate::Plan<$axes>, $crate::ConfigError> {
+                $crate::choice_of_layer_configs!(@each $axes self, site, plan_inverse, $($variant)+)
             }
         }
     };

@@ -44,7 +44,8 @@ fn agrees<const D: usize, T: LayerConfig<D>>(config: &T, site: &Site<D>) {
     let (plan, layer) = (config.plan(site).unwrap(), config.build(site).unwrap());
     let output = layer.output_shape(site.shape()).unwrap();
     assert_eq!(plan, Plan { output, num_params: layer.num_params() });
-    assert_eq!(config.plan_input(&site.at(plan.output)).unwrap(), site.shape());
+    let inverse = Plan { output: site.shape(), ..plan };
+    assert_eq!(config.plan_inverse(&site.at(plan.output)).unwrap(), inverse);
     let x = Tensor::<D>::random(site.shape(), Distribution::Uniform(0.2, 0.8), &device());
     let (z, _) = layer.forward(x.clone(), &());
     let back = layer.inverse(z, &());
@@ -181,6 +182,25 @@ fn a_stack_is_counted_before_it_is_built() {
         "[{n}]: the layers up to this one: expected at most 1099511627776 parameters, found more"
     );
     assert_eq!(refusal(&vec![spline; n + 1], &vectors(elements)), text);
+}
+
+/// Each inverse of an inverse plans what is inside it once: the deepest file that is read takes
+/// as long as a stack of as many layers.
+#[test]
+fn inverses_of_inverses_take_no_longer() {
+    let mut text = "\"Swap\"".to_owned();
+    for _ in 0..100 {
+        text = format!("{{\"Invert\": {text}}}");
+    }
+    let layer: AnyLayerConfig = serde_json::from_str(&text).unwrap();
+    assert_eq!(layer.plan(&vectors(3)).unwrap(), Plan { output: [1, 3], num_params: 0 });
+    assert!(layer.build(&vectors(3)).is_ok());
+    let error = refusal(&layer, &vectors(1));
+    let place = ".inner".repeat(100);
+    assert_eq!(
+        error,
+        format!("{place}: Swap: axis 1 must have a length of at least 2, found shape [1, 1]")
+    );
 }
 
 /// A plan draws nothing, so a stack's parameters are those of its layers built one after the other.

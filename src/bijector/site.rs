@@ -132,12 +132,30 @@ impl<const D: usize> Plan<D> {
         site: &Site<D, C>,
         place: impl Display,
     ) -> Result<Self, ConfigError> {
-        let plan = next.plan(&site.at(self.output)).map_err(|error| error.at(&place))?;
-        let num_params = sum([self.num_params, plan.num_params]);
+        self.joined(next.plan(&site.at(self.output)), place)
+    }
+
+    /// The same with the inverse of `next`.
+    pub(super) fn then_inverse<C: Context, T: LayerConfig<D, C> + ?Sized>(
+        self,
+        next: &T,
+        site: &Site<D, C>,
+        place: impl Display,
+    ) -> Result<Self, ConfigError> {
+        self.joined(next.plan_inverse(&site.at(self.output)), place)
+    }
+
+    fn joined(
+        self,
+        next: Result<Self, ConfigError>,
+        place: impl Display,
+    ) -> Result<Self, ConfigError> {
+        let next = next.map_err(|error| error.at(&place))?;
+        let num_params = sum([self.num_params, next.num_params]);
         if num_params > MOST_PARAMETERS {
             return Err(ConfigError::StackTooLarge { most: MOST_PARAMETERS }.at(place));
         }
-        Ok(Self { output: plan.output, num_params })
+        Ok(Self { output: next.output, num_params })
     }
 }
 
@@ -174,18 +192,21 @@ pub trait LayerConfig<const D: usize, C: Context = ()> {
     /// The first rule that is broken; [`ConfigError::At`] names the place in a stack.
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError>;
 
-    /// The input shape for which the output shape is that of `site`. The inverse of a layer is
-    /// planned and built with it: the shape that reaches the inverse is the output shape of the
-    /// layer. The default is for layers that keep the shape.
+    /// The plan of the inverse of the layer: the shape of `site` is the output shape of the layer,
+    /// and [`Plan::output`] the input shape that belongs to it. The default is for layers that keep
+    /// the shape.
+    ///
+    /// A configuration calls it at most once for each of its members, and not
+    /// [`LayerConfig::plan`] too: nested inverses would otherwise take exponential time.
     ///
     /// # Errors
     /// Those of [`LayerConfig::plan`], and [`ShapeError::InverseUnknown`] where the shape changes.
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        let output = self.plan(site)?.output;
-        if output == site.shape() {
-            return Ok(output);
+    fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let plan = self.plan(site)?;
+        if plan.output == site.shape() {
+            return Ok(plan);
         }
         let (layer, shape) = (type_name::<Self::Layer>(), site.shape().to_vec());
-        Err(ShapeError::InverseUnknown { layer, shape, output: output.to_vec() }.into())
+        Err(ShapeError::InverseUnknown { layer, shape, output: plan.output.to_vec() }.into())
     }
 }

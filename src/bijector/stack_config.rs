@@ -39,7 +39,7 @@ use super::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::invert::Invert;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::ConfigError;
 
 /// The layer of `config`, and its output shape. `shape` is its input shape; `place` is its place in
 /// the stack.
@@ -54,16 +54,6 @@ fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
         Ok((layer, output))
     });
     built.map_err(|error| error.at(place))
-}
-
-/// The input shape for which `shape` is the output shape of `config`.
-fn arriving<const D: usize, C: Context, T: LayerConfig<D, C>>(
-    config: &T,
-    site: &Site<D, C>,
-    shape: [usize; D],
-    place: impl Display,
-) -> Result<[usize; D], ConfigError> {
-    config.plan_input(&site.at(shape)).map_err(|error| error.at(place))
 }
 
 /// Runs `$step` on the indices of a tuple in reverse order.
@@ -92,13 +82,15 @@ macro_rules! tuple {
                 Ok(plan)
             }
 
-            fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-                let mut shape = site.shape();
+            fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+                let mut plan = site.keeps(0);
                 macro_rules! step {
-                    ($j:tt) => { shape = arriving(&self.$j, site, shape, concat!("[", $j, "]"))? };
+                    ($j:tt) => {
+                        plan = plan.then_inverse(&self.$j, site, concat!("[", $j, "]"))?
+                    };
                 }
                 reversed!([] step $($i)+);
-                Ok(shape)
+                Ok(plan)
             }
         }
     };
@@ -135,10 +127,10 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Vec
         })
     }
 
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+    fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
         let mut members = self.iter().enumerate().rev();
-        members.try_fold(site.shape(), |shape, (index, config)| {
-            arriving(config, site, shape, format_args!("[{index}]"))
+        members.try_fold(site.keeps(0), |plan, (index, config)| {
+            plan.then_inverse(config, site, format_args!("[{index}]"))
         })
     }
 }
@@ -155,8 +147,8 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Opt
         self.as_ref().map_or_else(|| Ok(site.keeps(0)), |config| config.plan(site))
     }
 
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        self.as_ref().map_or_else(|| Ok(site.shape()), |config| config.plan_input(site))
+    fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.as_ref().map_or_else(|| Ok(site.keeps(0)), |config| config.plan_inverse(site))
     }
 }
 
@@ -174,8 +166,8 @@ macro_rules! pointer {
                 (**self).plan(site)
             }
 
-            fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-                (**self).plan_input(site)
+            fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+                (**self).plan_inverse(site)
             }
         }
     };
@@ -201,17 +193,11 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Inv
     }
 
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
-        let arrives = self.inner.plan_input(site).map_err(|error| error.at(INNER))?;
-        let inner = self.inner.plan(&site.at(arrives)).map_err(|error| error.at(INNER))?;
-        if inner.output != site.shape() {
-            let (shape, output) = (site.shape().to_vec(), inner.output.to_vec());
-            return Err(ShapeError::InverseUnknown { layer: "Invert", shape, output }.into());
-        }
-        Ok(Plan { output: arrives, num_params: inner.num_params })
+        self.inner.plan_inverse(site).map_err(|error| error.at(INNER))
     }
 
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        Ok(self.inner.plan(site).map_err(|error| error.at(INNER))?.output)
+    fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.inner.plan(site).map_err(|error| error.at(INNER))
     }
 }
 
@@ -248,7 +234,7 @@ where
         self.inner.plan(site)
     }
 
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        self.inner.plan_input(site)
+    fn plan_inverse(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.inner.plan_inverse(site)
     }
 }

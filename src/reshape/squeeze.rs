@@ -56,9 +56,9 @@ impl<C: Context> LayerConfig<4, C> for SqueezeConfig {
         Ok(Plan { output: self.layer().output_shape(site.shape())?, num_params: 0 })
     }
 
-    fn plan_input(&self, site: &Site<4, C>) -> Result<[usize; 4], ConfigError> {
+    fn plan_inverse(&self, site: &Site<4, C>) -> Result<Plan<4>, ConfigError> {
         site.elements("Squeeze")?;
-        Ok(self.layer().input_shape(site.shape())?)
+        Ok(Plan { output: self.layer().input_shape(site.shape())?, num_params: 0 })
     }
 }
 

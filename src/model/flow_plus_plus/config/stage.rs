@@ -112,6 +112,6 @@ where
             })?;
         let plan =
             plan.then(&partition, site, ".partition")?.then(&self.steps(), site, ".steps")?;
-        Ok(Plan { output: partition.plan_input(&site.at(plan.output))?, ..plan })
+        Ok(Plan { output: partition.plan_inverse(&site.at(plan.output))?.output, ..plan })
     }
 }
