@@ -6,14 +6,16 @@ mod build;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::build::refusal;
-use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
+use burn::module::Module;
+use burn::tensor::{DType, Device, Int, Tensor};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, RationalQuadraticSplineConfig};
 use flowkit::{
     ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormalConfig, Conditioning,
-    ConfigError, ContextShape, Conv1x1Config, DiagonalNormal, ElementwiseConfig, Flow,
-    GatedNetConfig, Half, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, Mask,
-    MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig,
-    PositionNormConfig, Prior, PriorConfig, ScalarAffineConfig, Site, Swap,
+    ConfigError, ContextShape, Conv1x1Config, CouplingConfig, DiagonalNormal, ElementwiseConfig,
+    Flow, GatedNetConfig, Half, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig,
+    MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, NormalMixture,
+    NormalMixtureConfig, Order, PermutationConfig, PositionNormConfig, Prior, PriorConfig,
+    ScalarAffineConfig, Site, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
@@ -268,7 +270,10 @@ fn priors_say_what_does_not_fit() {
     let error = message(|| Prior::<2>::sample(&mixture, [2, 4], 1.0, &(), &device, DType::F32));
     assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [2, 4]");
 
-    let rows = |rows: usize, columns: usize| Tensor::<2>::zeros([rows, columns], &device);
+    let rows = |rows: usize, columns: usize| {
+        let values = Tensor::<1, Int>::arange(0..(rows * columns) as i64, &device).float();
+        values.reshape([rows, columns])
+    };
     let parts = |means: [usize; 2], log_scales: [usize; 2]| {
         let (means, log_scales) = (rows(means[0], means[1]), rows(log_scales[0], log_scales[1]));
         NormalMixture::from_parts([1, 3], Tensor::zeros([2], &device), means, log_scales)
@@ -279,6 +284,14 @@ fn priors_say_what_does_not_fit() {
     let error = parts([2, 3], [1, 3]).err().unwrap().to_string();
     assert_eq!(error, "NormalMixture: expected length 2 along axis 0, found shape [1, 3]");
 
+    // Components that are equal would never separate.
+    let means = Tensor::<2>::from_data([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], &device);
+    let log_scales = Tensor::zeros([3, 2], &device);
+    let three = Tensor::zeros([3], &device);
+    let equal = NormalMixture::from_parts([1, 2], three, means, log_scales);
+    let expected = ConfigError::SameComponents { config: "NormalMixture", first: 0, second: 2 };
+    assert_eq!(equal.err().unwrap(), expected);
+
     // Two parameters for each latent: a mean and a log-scale.
     let image = Tensor::<4>::zeros([1, 2, 4, 4], &device);
     let config = ConditionalNormalConfig::new(GatedNetConfig::new(8, 1));
@@ -286,4 +299,61 @@ fn priors_say_what_does_not_fit() {
         config.build(&Site::<4, Tensor<4>>::given([1, 3, 4, 4], &image, &device)).unwrap();
     let error = message(|| conditional.log_prob(image.clone(), &image));
     assert!(error.contains("GatedNet: expected length 3 along axis 1"), "{error}");
+}
+
+/// Two shifts with equal weights, whose author forgot to say where they start.
+#[derive(Module, Debug)]
+struct TwoShifts;
+
+impl Law for TwoShifts {
+    fn n_params(&self) -> usize {
+        2
+    }
+
+    fn check_init(&self, network: &'static str, start: &[f64]) -> Result<(), ConfigError> {
+        if start[0] != start[1] {
+            return Ok(());
+        }
+        let (first, second) = (0, 1);
+        Err(ConfigError::EqualComponents { network, law: "TwoShifts", first, second })
+    }
+
+    fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let zero = x.zeros_like();
+        (x + theta.mean_dim(1).squeeze_dim(1), zero)
+    }
+
+    fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
+        z - theta.mean_dim(1).squeeze_dim(1)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct TwoShiftsConfig;
+
+impl LawConfig for TwoShiftsConfig {
+    type Law = TwoShifts;
+
+    fn build(&self) -> Result<TwoShifts, ConfigError> {
+        Ok(TwoShifts)
+    }
+}
+
+/// The values of the law itself are checked too, in every layer.
+#[test]
+fn a_law_whose_own_values_are_equal_is_refused() {
+    let site = Site::new([1, 4], &Device::default());
+    let (law, net) = (TwoShiftsConfig, MlpConfig::new([4]));
+    let mask = Mask::Explicit(vec![true, false, true, false]);
+    let found = [
+        CouplingConfig::new(law.clone(), net.clone()).build(&site).err(),
+        MaskedCouplingConfig::new(law.clone(), net, mask).build(&site).err(),
+        MaskedAutoregressiveConfig::new(law.clone(), MadeConfig::new([4])).build(&site).err(),
+        ElementwiseConfig::new(law.clone()).with_noise(0.0).build(&site).err(),
+    ];
+    for error in found {
+        let error = error.expect("the components are equal");
+        assert!(matches!(error, ConfigError::EqualComponents { .. }), "{error}");
+    }
+    assert!(ElementwiseConfig::new(law).build(&site).is_ok());
 }

@@ -17,7 +17,7 @@ use flowkit::train::fit::{FitFlow, Fitted, Progress, Weighted};
 use flowkit::train::{
     EmaDecay, FitConfig, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig,
 };
-use flowkit::{Bijector, Flow, FlowError, GradientMemory, Pattern, StandardNormal};
+use flowkit::{Bijector, Density, Flow, FlowError, GradientMemory, Pattern, StandardNormal};
 
 #[path = "common/gradient.rs"]
 mod gradient;
@@ -213,13 +213,35 @@ fn weights_that_do_not_fit_the_batch_are_named() {
             let text = format!("a batch of 8 examples needs as many weights, found {found}");
             assert_eq!(error.to_string(), text);
         }
-        for bad in [-0.5, f64::INFINITY] {
+        for bad in [-0.5, f64::INFINITY, 1e39] {
             let mut weights = vec![1.0; 8];
             weights[5] = bad;
             let error = refused(weights);
             assert_eq!(error, FlowError::Weight { example: 5, found: bad });
-            let text = format!("the weight of example 5 must lie in [0, ∞), found {bad}");
+            let text = format!("the weight of example 5 must lie in [0, 3.4e38], found {bad}");
             assert_eq!(error.to_string(), text);
         }
+        assert_eq!(refused(vec![0.0; 8]), FlowError::NoWeight { examples: 8 });
+    }
+}
+
+/// The bits/dim of an update are those of the weighted mean, whatever the scale of the weights.
+#[test]
+fn bits_per_dim_do_not_depend_on_the_scale_of_weights() {
+    let _turn = turn();
+    let bits = |scale: f64| {
+        let weights = WEIGHTS.map(|weight| scale * weight).into();
+        let objective = NegativeLogLikelihood::new(points()).weighted(weights);
+        let mut trainer = Trainer::new(exact(), TrainerConfig::new()).unwrap();
+        trainer.update_on(&device(), &objective).unwrap().bits_per_dim.value()
+    };
+    let nats: Vec<f64> = exact().log_prob(points()).into_data().iter::<f64>().collect();
+    let total: f64 = WEIGHTS.iter().sum();
+    let mean: f64 =
+        nats.iter().zip(WEIGHTS).map(|(nats, weight)| nats * weight).sum::<f64>() / total;
+    let expected = -mean / (2.0 * std::f64::consts::LN_2);
+    for scale in [1.0, 2.0, 1e-3] {
+        let found = bits(scale);
+        assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{found} {expected}");
     }
 }

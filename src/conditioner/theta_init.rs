@@ -9,15 +9,18 @@
 use crate::error::ConfigError;
 use crate::law::Law;
 
-/// The initial parameters of `law`: `own`, which must have one finite value for each parameter and
-/// no equal components, or those of the law if `own` is `None`.
+/// The initial parameters of `law`: `own`, which must have one finite value for each parameter, or
+/// those of the law if `own` is `None`. Neither may have equal components.
 pub(crate) fn of<L: Law>(
     config: &'static str,
     own: &Option<Vec<f64>>,
     law: &L,
 ) -> Result<Vec<f64>, ConfigError> {
     const FIELD: &str = "theta_init";
-    let Some(start) = own else { return Ok(law.theta_init()) };
+    let Some(start) = own else {
+        let start = law.theta_init();
+        return law.check_init(config, &start).map(|()| start);
+    };
     if start.len() != law.n_params() {
         return Err(ConfigError::Length {
             config,

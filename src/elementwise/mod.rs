@@ -114,7 +114,12 @@ impl<L: LawConfig> ElementwiseConfig<L> {
                 found,
             });
         }
-        self.law.build().map_err(|error| error.at(".law"))
+        let law = self.law.build().map_err(|error| error.at(".law"))?;
+        if found == 0.0 {
+            // Nothing else makes components differ.
+            law.check_init(NAME, &law.theta_init())?;
+        }
+        Ok(law)
     }
 }
 

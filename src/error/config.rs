@@ -182,6 +182,19 @@ pub enum ConfigError {
         /// The second.
         second: usize,
     },
+    /// Components of a mixture that are equal.
+    #[error(
+        "{config}: components {first} and {second} have equal means and scales; their gradients would be equal too, so \
+         the components would never separate"
+    )]
+    SameComponents {
+        /// The mixture.
+        config: &'static str,
+        /// The first of two equal components, counted from 0.
+        first: usize,
+        /// The second.
+        second: usize,
+    },
     /// An autoregressive layer of one element, with an affine law and no condition: its scale and
     /// shift are constants.
     #[error(

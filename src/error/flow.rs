@@ -113,13 +113,19 @@ pub enum FlowError {
         /// Number of weights.
         found: usize,
     },
-    /// The weight of an example is negative or not finite.
-    #[error("the weight of example {example} must lie in [0, ∞), found {found}")]
+    /// The weight of an example is negative, or no float32 number.
+    #[error("the weight of example {example} must lie in [0, 3.4e38], found {found}")]
     Weight {
         /// First such example of the batch.
         example: usize,
         /// Its weight.
         found: f64,
+    },
+    /// All weights of a batch are 0, so its loss has no mean.
+    #[error("expected a positive weight, found 0 for all {examples} examples")]
+    NoWeight {
+        /// Number of examples.
+        examples: usize,
     },
     /// A number of samples is 0 but must be at least 1.
     #[error("`{what}` must be at least 1, found 0")]
@@ -142,13 +148,13 @@ pub enum FlowError {
 }
 
 impl FlowError {
-    /// Checks weights for a batch: one for each of `batch` examples, in [0, ∞).
+    /// Checks weights for a batch: one for each of `batch` examples, in [0, 3.4e38].
     pub(crate) fn check_weights(batch: usize, weights: Option<&[f64]>) -> Result<(), Self> {
         let Some(weights) = weights else { return Ok(()) };
         if weights.len() != batch {
             return Err(Self::WeightCount { expected: batch, found: weights.len() });
         }
-        let wrong = |weight: &f64| !(weight.is_finite() && *weight >= 0.0);
+        let wrong = |weight: &f64| !(0.0..=f64::from(f32::MAX)).contains(weight);
         match weights.iter().position(wrong) {
             None => Ok(()),
             Some(example) => Err(Self::Weight { example, found: weights[example] }),

@@ -52,6 +52,20 @@ macro_rules! choice_of_surjections {
             }
         }
 
+        // All find the log-likelihood in the same way: a bound must not be called exact.
+        const _: () = {
+            #[allow(dead_code)]
+            fn is_found_alike<S>()
+            where
+                S: $crate::Surjection<
+                    $D,
+                    Provenance = <$first_type as $crate::Surjection<$D>>::Provenance,
+                >,
+            {
+            }
+            $(let _ = is_found_alike::<$type>;)*
+        };
+
         impl $crate::Surjection<$D> for $name {
             type Data = <$first_type as $crate::Surjection<$D>>::Data;
             type Noise = <$first_type as $crate::Surjection<$D>>::Noise;

@@ -44,6 +44,7 @@ use super::upper_bound::bounded;
 use super::{Law, LawConfig, LogisticMixture, Solution};
 use crate::error::ConfigError;
 use crate::kernel::mixture_logistic;
+use crate::tensor::equal::first_equal;
 
 config! {
     /// Configuration of [`MixLogCdf`].
@@ -161,19 +162,16 @@ impl Law for MixLogCdf {
         // Compared after rounding to float32, with the log-scales as the law bounds them.
         let component = |index: usize| {
             let [logit, mean, log_scale] = [0, 1, 2].map(|part| theta[2 + part * k + index]);
-            [logit, mean, log_scale.max(self.min_log_scale)].map(|value| value as f32)
+            // Adding 0 makes -0 and 0 one value.
+            [logit, mean, log_scale.max(self.min_log_scale)]
+                .map(|value| (value as f32 + 0.0).to_bits())
         };
-        for second in 1..k {
-            if let Some(first) = (0..second).find(|&first| component(first) == component(second)) {
-                return Err(ConfigError::EqualComponents {
-                    network,
-                    law: "MixLogCdf",
-                    first,
-                    second,
-                });
+        match first_equal((0..k).map(component)) {
+            None => Ok(()),
+            Some((first, second)) => {
+                Err(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second })
             }
         }
-        Ok(())
     }
 
     fn is_affine(&self) -> bool {

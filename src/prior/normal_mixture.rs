@@ -51,6 +51,7 @@ use super::{Prior, PriorConfig};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
+use crate::tensor::equal::first_equal;
 use crate::tensor::limit::{per_example, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::per_example::flatten;
@@ -133,27 +134,38 @@ pub struct NormalMixture {
 }
 
 impl NormalMixture {
-    /// The mixture with these parameters, of latents of shape `shape[1..]`. Equal components have
-    /// equal gradients, so training cannot separate them.
+    /// The mixture with these parameters, of latents of shape `shape[1..]`.
     ///
     /// # Errors
     /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`, or have no
-    /// elements.
+    /// elements; [`ConfigError::SameComponents`], because equal components have equal gradients, so
+    /// training cannot separate them.
     pub fn from_parts<const D: usize>(
         shape: [usize; D],
         logits: Tensor<1>,
         means: Tensor<2>,
         log_scales: Tensor<2>,
-    ) -> Result<Self, ShapeError> {
+    ) -> Result<Self, ConfigError> {
         let expected = [logits.dims()[0], shape[1..].iter().product()];
         for found in [means.dims(), log_scales.dims()] {
             if let Some(axis) = (0..2).find(|&axis| found[axis] != expected[axis]) {
                 let (layer, expected) = ("NormalMixture", expected[axis]);
-                return Err(ShapeError::Axis { layer, axis, expected, shape: found.to_vec() });
+                let shape = found.to_vec();
+                return Err(ShapeError::Axis { layer, axis, expected, shape }.into());
             }
         }
         if expected.contains(&0) {
-            return Err(ShapeError::Empty { layer: "NormalMixture", shape: expected.to_vec() });
+            let shape = expected.to_vec();
+            return Err(ShapeError::Empty { layer: "NormalMixture", shape }.into());
+        }
+        // Adding 0 makes -0 and 0 one value.
+        let bits = |of: &Tensor<2>| -> Vec<u64> {
+            of.clone().into_data().iter::<f64>().map(|value| (value + 0.0).to_bits()).collect()
+        };
+        let (mean, scale, dims) = (bits(&means), bits(&log_scales), expected[1]);
+        let components = mean.chunks(dims).zip(scale.chunks(dims));
+        if let Some((first, second)) = first_equal(components) {
+            return Err(ConfigError::SameComponents { config: "NormalMixture", first, second });
         }
         Ok(Self {
             logits: Param::from_tensor(logits),

@@ -3,6 +3,7 @@
 pub(crate) mod capacity;
 pub(crate) mod channels;
 pub(crate) mod dtype;
+pub(crate) mod equal;
 pub(crate) mod finite;
 pub(crate) mod float_limits;
 pub(crate) mod graph;

@@ -66,6 +66,12 @@ pub trait Objective<M> {
     /// update.
     fn examples(&self, model: &M) -> usize;
 
+    /// Mean weight of the examples. The loss divided by it is minus the mean log-likelihood, and
+    /// is reported in bits/dim.
+    fn mean_weight(&self) -> f64 {
+        1.0
+    }
+
     /// The first place of the model, in the order of the forward pass, where values are not finite.
     /// Called after a loss that is not finite, with the device seeded as for that loss. `None` if
     /// none is found.
@@ -161,6 +167,12 @@ where
         // Data that the surjection does not accept has no examples, and the update returns an
         // error.
         model.surjection.check(&self.x).map_or(0, |lifted| lifted[0])
+    }
+
+    fn mean_weight(&self) -> f64 {
+        self.weights
+            .as_ref()
+            .map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
     fn fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {

@@ -10,7 +10,8 @@ pub struct Update<B = ()> {
     pub step: u64,
     /// Loss before it, in nats per example. Finite if the update was made.
     pub loss: f64,
-    /// The same in bits per dimension. A closure does not know the number of elements.
+    /// Minus the mean log-likelihood in bits per dimension: the loss, divided by the mean weight of
+    /// the examples. A closure does not know the number of elements.
     pub bits_per_dim: B,
     /// Global norm of the gradient before the clip, in the unit of the configuration; NaN if the
     /// update was not made.

@@ -7,14 +7,14 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 use flowkit::data::{Batches, Images, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::RealNvpConfig;
-use flowkit::train::fit::{CurvePoint, FitDataError, FitEnd, Progress, Weighted};
+use flowkit::train::fit::{CurvePoint, FitData, FitDataError, FitEnd, Progress, Weighted};
 use flowkit::train::{
     CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, Boxed, ContextShape, Density, Features, Flow, FlowError,
-    LayerConfig, LogitConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig,
-    Uninit,
+    ActNorm, ActNormConfig, BoxBijector, Boxed, ContextShape, Density, Exp, Features, Flow,
+    FlowError, InitProblem, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
+    UniformDequantizationConfig, Uninit,
 };
 
 type Plane<C = ()> = Flow<BoxBijector<2, C>, StandardNormal, 2, C>;
@@ -238,6 +238,50 @@ fn weights_count_in_the_held_out_mean() {
     assert!((error - 9f64.sqrt() / 4.0).abs() < 0.02, "{error}");
 }
 
+/// Only the ratios of weights count, and no sum of them overflows.
+#[test]
+fn the_scale_of_weights_does_not_count() {
+    let x = Tensor::<2>::from_data([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]], &device());
+    let fit = |scale: f64| {
+        let data = Weighted::new(x.clone(), vec![scale, 2.0 * scale, scale]);
+        let report = config().with_steps(Some(3)).fit_held_out(normal(), &data, &data);
+        report.unwrap().report
+    };
+    let one = fit(1.0);
+    let [train, held_out] = [one.curve[1].train.unwrap(), one.curve[1].held_out];
+    // All examples are in each batch.
+    assert!((train.mean() - one.curve[0].held_out.mean()).abs() < 0.1, "{train} {held_out}");
+    for scale in [1e-200, 1e200, 8e307] {
+        let other = fit(scale);
+        let gap = (other.held_out.mean() - one.held_out.mean()).abs();
+        let error = other.held_out.standard_error().unwrap();
+        let expected = one.held_out.standard_error().unwrap();
+        assert!(gap < 1e-6 && (error - expected).abs() < 1e-6, "{gap} {error} {expected}");
+    }
+}
+
+/// A set of one's own that has too few weights.
+#[test]
+fn a_set_without_a_weight_for_each_example_is_refused() {
+    struct Short(Tensor<2>);
+    impl FitData for Short {
+        type Data = Tensor<2>;
+        type Context = ();
+        fn len(&self) -> usize {
+            FitData::len(&self.0)
+        }
+        fn batch(&self, rows: &[usize], device: &Device) -> (Tensor<2>, ()) {
+            FitData::batch(&self.0, rows, device)
+        }
+        fn weights(&self) -> Option<&[f64]> {
+            Some(&[1.0, 1.0])
+        }
+    }
+    let error = config().fit(normal(), &Short(Tensor::zeros([5, 2], &device()))).unwrap_err();
+    let lengths = FitDataError::Lengths { what: "weights", expected: 5, found: 2 };
+    assert!(matches!(&error, FitError::Data(error) if *error == lengths), "{error}");
+}
+
 #[test]
 fn a_condition_is_worth_a_bit() {
     let (data, test) = (TwoMoons::new(5000, 0.1, 1), TwoMoons::new(2000, 0.1, 2));
@@ -385,6 +429,18 @@ fn rows_that_are_not_finite_are_named() {
                 matches!(error, FitError::Flow(FlowError::NonFiniteInput { count: 1, example, .. }) if example == row),
                 "{error}"
             );
+        }
+        // exp(100) overflows, at the initialisation of an uninitialised flow.
+        let x = Tensor::<2>::zeros([200, 2], &device());
+        let large = row % 200;
+        let x = x.slice_assign([large..large + 1, 0..1], Tensor::from_data([[100.0]], &device()));
+        let flow = Flow::build(&Exp::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
+        match config().with_held_out(0.01).fit(flow, &x).unwrap_err() {
+            FitError::Flow(FlowError::Init {
+                problem: InitProblem::Output { example, .. },
+                ..
+            }) => assert_eq!(example, large),
+            error => panic!("{error}"),
         }
         let condition = Tensor::<2>::zeros([1000, 2], &device());
         let condition = condition

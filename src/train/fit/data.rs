@@ -32,7 +32,8 @@ pub trait FitData {
         self.len() == 0
     }
 
-    /// The examples `rows`, in this order, and their condition, on `device`.
+    /// The examples `rows`, in this order, and their condition, on `device`: one row for each of
+    /// `rows`, or an error that names an example may panic.
     fn batch(&self, rows: &[usize], device: &Device) -> (Self::Data, Self::Context);
 
     /// The weight of each example, or `None` if all weights are equal.
@@ -242,7 +243,10 @@ pub(super) fn weighed<T: FitData>(
     least: usize,
 ) -> Result<(Vec<usize>, Option<Vec<f64>>), FitDataError> {
     data.check()?;
-    let weights = data.weights();
+    let (weights, expected) = (data.weights(), data.len());
+    if let Some(found) = weights.map(<[f64]>::len).filter(|&found| found != expected) {
+        return Err(FitDataError::Lengths { what: "weights", expected, found });
+    }
     let wrong =
         |weights: &[f64]| weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
     if let Some((weights, example)) = weights.and_then(|weights| Some((weights, wrong(weights)?))) {

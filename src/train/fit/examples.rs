@@ -5,7 +5,7 @@ use burn::tensor::Device;
 
 use super::data::FitData;
 use super::flow::FitFlow;
-use crate::error::FlowError;
+use crate::error::{FlowError, InitProblem};
 use crate::flow::likelihood::LogLikelihood;
 
 /// Some examples of a set. Errors number an example as the set does.
@@ -47,6 +47,13 @@ impl<'a, T: FitData> Examples<'a, T> {
             weights.iter_mut().for_each(|weight| *weight /= mean);
         }
         self
+    }
+
+    /// Mean weight of the examples at some places.
+    pub(super) fn mean_weight(&self, places: &[usize]) -> f64 {
+        self.weights().map_or(1.0, |weights| {
+            places.iter().map(|&place| weights[place]).sum::<f64>() / places.len() as f64
+        })
     }
 
     /// Indices in the set of the examples at some places of this part.
@@ -144,6 +151,15 @@ fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
         FlowError::NonFiniteContext(mut condition) => {
             condition.row = condition.row.map(|row| rows[row]);
             FlowError::NonFiniteContext(condition)
+        }
+        FlowError::Init { path, layer, problem } => {
+            let problem = match problem {
+                InitProblem::Output { example, channel, value } => {
+                    InitProblem::Output { example: rows[example], channel, value }
+                }
+                other => other,
+            };
+            FlowError::Init { path, layer, problem }
         }
         other => other,
     }

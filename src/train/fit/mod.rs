@@ -154,7 +154,7 @@ impl FitConfig {
         H: FitData<Data = T::Data, Context = T::Context>,
     {
         let began = Instant::now();
-        let train = train.of_mean_one();
+        let (train, held_out) = (train.of_mean_one(), held_out.of_mean_one());
         let batch_size = self.batch_size.min(train.len());
         let order = Batches::new(train.len(), batch_size, self.seed)
             .expect("from 1 to all of the examples");
@@ -192,6 +192,28 @@ impl FitConfig {
     }
 }
 
+/// The losses of some updates.
+#[derive(Default)]
+struct Losses {
+    batches: usize,
+    sum: f64,
+    /// Sum of the mean weights of the batches.
+    weight: f64,
+}
+
+impl Losses {
+    fn add(&mut self, loss: f64, weight: f64) {
+        self.batches += 1;
+        self.sum += loss;
+        self.weight += weight;
+    }
+
+    /// The weighted mean of all examples' losses.
+    fn mean(&self) -> Option<f64> {
+        (self.batches > 0).then(|| self.sum / self.weight)
+    }
+}
+
 /// A fit in progress.
 struct Course<'a, F: FitFlow, T, H> {
     config: &'a FitConfig,
@@ -215,15 +237,17 @@ where
         let most = self.config.steps.map_or(all_epochs, |steps| steps.min(all_epochs));
         let shown = Shown::new(self.config.progress, most);
         // The initial flow is the first best one, so there is always one to return.
-        let mut best = self.evaluated(&[])?;
+        let mut best = self.evaluated(&Losses::default())?;
         shown.held_out(&best.report.held_out);
-        let mut losses = Vec::new();
+        let mut losses = Losses::default();
         loop {
             let update = match self.update() {
                 Ok(loss) => loss,
                 Err(error) => return Err(self.broken(error, best)),
             };
-            losses.extend(update);
+            if let Some((loss, weight)) = update {
+                losses.add(loss, weight);
+            }
             shown.step();
             let step = self.trainer.step_count();
             let limit = self.limit(step, most, all_epochs);
@@ -231,7 +255,7 @@ where
                 continue;
             }
             let evaluated = self.evaluated(&losses);
-            losses.clear();
+            losses = Losses::default();
             let mut found = match evaluated {
                 Ok(found) => found,
                 Err(error) => return Err(self.broken(TrainError::Batch(error), best)),
@@ -254,12 +278,14 @@ where
         }
     }
 
-    /// One update. Returns its loss, or `None` if it was skipped.
-    fn update(&mut self) -> Result<Option<f64>, TrainError> {
+    /// One update. Returns its loss and the mean weight of its examples, or `None` if it was
+    /// skipped.
+    fn update(&mut self) -> Result<Option<(f64, f64)>, TrainError> {
         let places = self.order.indices(self.trainer.step_count() as usize);
         let loss = self.train.loss::<F>(&places, &self.device);
         let update = self.trainer.update_on(&self.device, &loss)?;
-        Ok((update.outcome == UpdateOutcome::Done).then_some(update.loss))
+        let done = update.outcome == UpdateOutcome::Done;
+        Ok(done.then(|| (update.loss, self.train.mean_weight(&places))))
     }
 
     /// The limit that was reached, if any.
@@ -279,7 +305,7 @@ where
 
     /// The current average, with its held-out likelihood. `losses` are those of the updates since
     /// the last one.
-    fn evaluated(&self, losses: &[f64]) -> Result<Fitted<F>, FlowError> {
+    fn evaluated(&self, losses: &Losses) -> Result<Fitted<F>, FlowError> {
         let flow = self.trainer.average();
         let plain = self.device.clone().without_autodiff();
         let likelihood = {
@@ -288,11 +314,9 @@ where
             self.held_out.evaluate(flow, &plain)?
         };
         let held_out = MeanLikelihood::weighted(&likelihood, self.held_out.weights());
-        let n_batches = losses.len();
-        let train = (n_batches > 0).then(|| {
-            let mean = -losses.iter().sum::<f64>() / n_batches as f64;
-            let examples = n_batches * self.order.batch_size();
-            MeanLikelihood::of_mean(mean, examples, likelihood.dims(), likelihood.provenance())
+        let train = losses.mean().map(|mean| {
+            let examples = losses.batches * self.order.batch_size();
+            MeanLikelihood::of_mean(-mean, examples, likelihood.dims(), likelihood.provenance())
         });
         let step = self.trainer.step_count();
         let epoch = self.epoch(step);

@@ -34,7 +34,7 @@ use super::headroom::Headroom;
 use super::loss_scale::ScaleState;
 use super::{Ema, Objective, StepSeed, TrainError, TrainerConfig, Update, tied, trained};
 use crate::bijector::replay::{DriftGuard, GradientMemory};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, FlowError};
 use crate::flow::likelihood::BitsPerDim;
 use crate::random::Seeded;
 
@@ -186,6 +186,7 @@ impl<M: Module> Trainer<M> {
         let (dims, provenance) = (first.dims(model), first.provenance());
         ConfigError::positive("Objective", "dims", dims)?;
         let nats_per_unit = self.nats_per_unit(Some(dims))?;
+        let weight = mean_weight(model, parts)?;
         let mut attempt = self.attempt(device, model, parts, nats_per_unit);
         if let Err((index, error)) = &mut attempt {
             match error {
@@ -204,7 +205,22 @@ impl<M: Module> Trainer<M> {
             }
         }
         let update = self.settle(attempt.map_err(|(_, error)| error))?;
-        let bits_per_dim = BitsPerDim::of_loss(update.loss, dims, provenance);
+        let bits_per_dim = BitsPerDim::of_loss(update.loss / weight, dims, provenance);
         Ok(update.with_bits_per_dim(bits_per_dim))
     }
+}
+
+/// Mean weight of the examples of all parts.
+fn mean_weight<M, O: Objective<M>>(model: &M, parts: &[O]) -> Result<f64, FlowError> {
+    let (mut examples, mut sum) = (0, 0.0);
+    for part in parts {
+        let n = part.examples(model);
+        examples += n;
+        sum += n as f64 * part.mean_weight();
+    }
+    // A batch without examples is refused by its own error.
+    if examples > 0 && sum == 0.0 {
+        return Err(FlowError::NoWeight { examples });
+    }
+    Ok(sum / examples as f64)
 }
