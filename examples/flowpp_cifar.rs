@@ -29,7 +29,7 @@ use clap::{Parser, ValueEnum};
 use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split, Steps};
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset,
+    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, FlowPlusPlusPreset,
 };
 use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
@@ -50,7 +50,7 @@ struct Args {
     /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128
     /// [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
-    preset: Option<Preset>,
+    preset: Option<FlowPlusPlusPreset>,
     /// Noise that makes pixels numbers [default: the preset's, variational]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     dequant: Option<Dequant>,
@@ -106,7 +106,7 @@ fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The model of the preset, with the ablations of the paper that the command line asks for.
-fn model(args: &Args, preset: Preset) -> FlowPlusPlusConfig {
+fn model(args: &Args, preset: FlowPlusPlusPreset) -> FlowPlusPlusConfig {
     let mut config = preset.model();
     if let Some(Dequant::Uniform) = args.dequant {
         config.dequantization = DequantizationConfig::Uniform;
@@ -121,7 +121,7 @@ fn model(args: &Args, preset: Preset) -> FlowPlusPlusConfig {
 }
 
 /// What holds where the command line says nothing, and what a resumed run must agree with.
-fn defaults(args: &Args, preset: Preset) -> Defaults {
+fn defaults(args: &Args, preset: FlowPlusPlusPreset) -> Defaults {
     let flags = vec![
         Setting::new("preset", args.preset, preset),
         Setting::new("dequant", args.dequant.map(value_name), value_name(Dequant::Variational)),
@@ -134,7 +134,7 @@ fn defaults(args: &Args, preset: Preset) -> Defaults {
 
 fn train(args: &Args, folder: Folder, device: &Device) -> Result<(), Failure> {
     let device = device.clone().autodiff();
-    let preset = args.preset.unwrap_or(Preset::Tiny);
+    let preset = args.preset.unwrap_or(FlowPlusPlusPreset::Tiny);
     // With `--resume`, model, settings and history come from the newest checkpoint of the folder.
     let setup = Setup::new(&args.run, folder, model(args, preset))?;
     let data = setup.images()?;

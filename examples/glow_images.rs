@@ -21,7 +21,9 @@ use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split, Steps};
 use flowkit::flow::likelihood::OneSampleBound;
-use flowkit::model::glow::{Glow, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset};
+use flowkit::model::glow::{
+    Glow, GlowConfig, GlowCoupling, GlowPermutation, GlowPreset, GlowPrior,
+};
 use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
 use flowkit::{BitDepth, BitsPerDim, ConfigError, Density};
@@ -41,7 +43,7 @@ struct Args {
     /// tiny, small, or a model of the paper: cifar10, cifar10-additive, imagenet32, imagenet64,
     /// lsun64, celeba-hq256 [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
-    preset: Option<Preset>,
+    preset: Option<GlowPreset>,
     /// What the couplings do [default: the preset's]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     coupling: Option<Coupling>,
@@ -93,7 +95,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let preset = args.preset.unwrap_or(Preset::Tiny);
+    let preset = args.preset.unwrap_or(GlowPreset::Tiny);
     let config = model(args, preset)?;
     let folder = args.run.folder(&args.out)?;
     let device = args.run.device()?;
@@ -105,7 +107,7 @@ fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The model of the preset, with what the command line asks for in the place of its own.
-fn model(args: &Args, preset: Preset) -> Result<GlowConfig, ConfigError> {
+fn model(args: &Args, preset: GlowPreset) -> Result<GlowConfig, ConfigError> {
     let own = preset.model();
     let config = GlowConfig {
         n_levels: match args.bits {
@@ -137,7 +139,7 @@ fn model(args: &Args, preset: Preset) -> Result<GlowConfig, ConfigError> {
 }
 
 /// What holds where the command line says nothing, and what a resumed run must agree with.
-fn defaults(args: &Args, preset: Preset) -> Defaults {
+fn defaults(args: &Args, preset: GlowPreset) -> Defaults {
     let own = preset.model();
     let coupling = match own.coupling {
         GlowCoupling::Additive => Coupling::Additive,
@@ -159,7 +161,7 @@ fn defaults(args: &Args, preset: Preset) -> Defaults {
 
 fn train(
     args: &Args,
-    preset: Preset,
+    preset: GlowPreset,
     config: GlowConfig,
     folder: Folder,
     device: &Device,

@@ -40,7 +40,7 @@ use clap::Parser;
 use flowkit::Density;
 use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::flow::likelihood::OneSampleBound;
-use flowkit::model::flow_plus_plus::Preset;
+use flowkit::model::flow_plus_plus::FlowPlusPlusPreset;
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::train::{Purpose, StepSeed};
 use flowkit::whole_file;
@@ -125,7 +125,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let device = Device::default();
     let graph = device.clone().autodiff();
     Settings { images: args.images, batch: args.batch, seed: args.seed }.check(args)?;
-    let (preset, seeds) = (Preset::Tiny, StepSeed::new(args.seed));
+    let (preset, seeds) = (FlowPlusPlusPreset::Tiny, StepSeed::new(args.seed));
     let data = photographs();
     let train =
         data.train.select(&Batches::new(data.train.len(), args.images, args.seed)?.indices(0));
@@ -133,18 +133,18 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     // What burn's checkpoint holds takes the place of the data-dependent start.
     device.seed(seeds.seed(0, Purpose::Initialization));
-    let unstarted = preset.model().build(&graph)?;
+    let uninit = preset.model().build(&graph)?;
     let flow = match args.resume {
         None => {
             let first: Vec<usize> = (0..preset.start_size().min(train.len())).collect();
-            unstarted.initialize(train.batch(&first, &graph))?
+            uninit.initialize(train.batch(&first, &graph))?
         }
         Some(epoch) => {
             let file = args.out.join(format!("checkpoint/model-{epoch}.bpk"));
             if !file.exists() {
                 return Err(format!("{}: no checkpoint of epoch {epoch}", file.display()).into());
             }
-            unstarted.without_data()
+            uninit.without_data()
         }
     };
     let training = preset.training();

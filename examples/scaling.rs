@@ -14,14 +14,14 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use clap::Parser;
 use flowkit::Density;
-use flowkit::model::flow_plus_plus::Preset;
+use flowkit::model::flow_plus_plus::FlowPlusPlusPreset;
 
 #[derive(Parser)]
 #[command(about = "Cost of a Flow++ on several devices, from counts")]
 struct Args {
     /// Model
     #[arg(long, default_value = "imagenet64")]
-    preset: Preset,
+    preset: FlowPlusPlusPreset,
     /// Devices
     #[arg(long, default_value_t = 8)]
     devices: u64,

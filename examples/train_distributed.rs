@@ -36,7 +36,7 @@ use clap::{Parser, ValueEnum};
 use flowkit::Density;
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::flow::likelihood::OneSampleBound;
-use flowkit::model::flow_plus_plus::Preset;
+use flowkit::model::flow_plus_plus::FlowPlusPlusPreset;
 use flowkit::train::learner::{
     DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader,
 };
@@ -59,7 +59,7 @@ struct Args {
     ddp: bool,
     /// tiny, small, or a released model
     #[arg(long, default_value = "tiny")]
-    preset: Preset,
+    preset: FlowPlusPlusPreset,
     /// Type that networks are trained in
     #[arg(long, value_enum, default_value_t = Type::F32)]
     precision: Type,
@@ -123,12 +123,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Once, on the first device; burn copies the model to the others. What a checkpoint holds takes
     // the place of this start.
     first.seed(seeds.seed(0, Purpose::Initialization));
-    let unstarted = preset.model().build(&first)?;
+    let uninit = preset.model().build(&first)?;
     let flow = match args.resume {
-        Some(_) => unstarted.without_data(),
+        Some(_) => uninit.without_data(),
         None => {
             let batch: Vec<usize> = (0..preset.start_size().min(train.len())).collect();
-            unstarted.initialize(train.batch(&batch, &first))?
+            uninit.initialize(train.batch(&batch, &first))?
         }
     };
     let training = preset.training();

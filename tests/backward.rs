@@ -49,10 +49,10 @@ fn levels(batch: usize) -> Tensor<4, Int> {
 /// Flow++ of a few thousand parameters, its noise from a conditional flow.
 fn flow_plus_plus(dropout: f64) -> FlowPlusPlus {
     device().seed(3);
-    unstarted(dropout).initialize(levels(8)).unwrap()
+    uninit(dropout).initialize(levels(8)).unwrap()
 }
 
-fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
+fn uninit(dropout: f64) -> Uninit<FlowPlusPlus> {
     let pattern = Pattern::Checkerboard;
     let noise = VariationalConfig {
         pattern,

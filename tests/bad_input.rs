@@ -19,7 +19,7 @@ use flowkit::conditioner::layer::{
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig,
-    Preset, Resolution,
+    FlowPlusPlusPreset, Resolution,
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
@@ -386,7 +386,7 @@ fn a_checkpoint_of_another_architecture_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.safetensors");
     let model = FlowPlusPlusConfig::tiny().build(&device).unwrap().without_data();
-    let mut trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
+    let mut trainer = Trainer::new(model, FlowPlusPlusPreset::Tiny.training()).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
     let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).build(&device).unwrap();

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use flowkit::Density;
 use flowkit::data::{Batches, photographs};
-use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Preset};
+use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, FlowPlusPlusPreset};
 use flowkit::train::Trainer;
 
 /// A hundredth of a step of a pixel: levels 0 to 255 lie 1/256 apart on [0, 1].
@@ -26,7 +26,8 @@ fn images_come_back_after_the_start_and_after_fifty_updates() {
     assert!(error < LIMIT, "{error}");
 
     // The warm-up is shortened so that fifty updates move the weights.
-    let mut trainer = Trainer::new(model, Preset::Cifar10.training().with_warm_up(10)).unwrap();
+    let mut trainer =
+        Trainer::new(model, FlowPlusPlusPreset::Cifar10.training().with_warm_up(10)).unwrap();
     let batches = Batches::new(images.train.len(), 1, 5).unwrap();
     for step in 0..50 {
         let x = images.train.batch(&batches.indices(step), &device);

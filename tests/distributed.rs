@@ -42,7 +42,7 @@ type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4>;
 type Parallel = DataParallel<Model>;
 
 /// A flow of numbers, so that steps draw nothing and differ by rounding alone.
-fn unstarted(device: &Device) -> Uninit<Model> {
+fn uninit(device: &Device) -> Uninit<Model> {
     let net = GatedNetConfig::new(8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), net);
     let coupling = coupling.build(&Site::new([1, 8, 2, 2], device)).unwrap();
@@ -95,7 +95,7 @@ fn strategy(n: usize, optim: MultiDeviceOptim) -> ExecutionStrategy {
 fn started(max_norm: f64) -> MaximumLikelihood<Model> {
     let device = Device::default().autodiff();
     device.seed(1);
-    let flow = unstarted(&device).initialize(numbers(&device)).unwrap();
+    let flow = uninit(&device).initialize(numbers(&device)).unwrap();
     MaximumLikelihood::new(flow).with_max_norm(max_norm).unwrap()
 }
 
@@ -266,7 +266,7 @@ fn a_run_goes_on_with_another_number_of_devices() {
         let device = Device::default().autodiff();
         device.seed(9);
         let blank =
-            MaximumLikelihood::new(unstarted(&device).without_data()).with_max_norm(0.5).unwrap();
+            MaximumLikelihood::new(uninit(&device).without_data()).with_max_norm(0.5).unwrap();
         let blank = DataParallel::new(blank, n, EmaDecay::Constant(0.8)).unwrap();
         last = Some(train(parts.path(), blank, n, epochs, optim).model);
     }

@@ -49,7 +49,7 @@ fn moved<M: Module>(module: M, dtype: DType) -> M {
 type Vectors<C> = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), StandardNormal, 2, C>;
 
 /// A flow on four numbers with a condition of three.
-fn unstarted<C: Features<2>>(dtype: DType) -> Uninit<Vectors<C>> {
+fn uninit<C: Features<2>>(dtype: DType) -> Uninit<Vectors<C>> {
     let device = plain().autodiff();
     device.seed(8);
     let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
@@ -59,7 +59,7 @@ fn unstarted<C: Features<2>>(dtype: DType) -> Uninit<Vectors<C>> {
 }
 
 fn vectors<C: Features<2>>(dtype: DType) -> Vectors<C> {
-    unstarted::<C>(dtype).without_data()
+    uninit::<C>(dtype).without_data()
 }
 
 type Maps<C> = Flow<
@@ -131,7 +131,7 @@ fn data_and_conditions_of_another_type_are_refused() {
             refused(flow.given(&context).diagnose_with(&config, bad_x.clone()), "data", own, other);
             refused(diagnose(&config, &flow.bijector, bad_x.clone(), &context), "data", own, other);
             refused(
-                unstarted::<Tensor<2>>(own).initialize_given(bad_x.clone(), &context),
+                uninit::<Tensor<2>>(own).initialize_given(bad_x.clone(), &context),
                 "data",
                 own,
                 other,
@@ -140,7 +140,7 @@ fn data_and_conditions_of_another_type_are_refused() {
             refused(flow.given(&bad).evaluate_rows(x.clone()), "condition", own, other);
             refused(flow.given(&bad).diagnose_with(&config, x.clone()), "condition", own, other);
             refused(
-                unstarted::<Tensor<2>>(own).initialize_given(x.clone(), &bad),
+                uninit::<Tensor<2>>(own).initialize_given(x.clone(), &bad),
                 "condition",
                 own,
                 other,
@@ -306,7 +306,7 @@ fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
         |context: &C| flow.given(context).diagnose_with(&config, x.clone()).unwrap().log_det();
     assert_eq!(log_det(&one), log_det(&many));
     let started =
-        |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
+        |context: &C| uninit::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
     let values =
         |flow: &Vectors<C>| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
     assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");

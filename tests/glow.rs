@@ -8,8 +8,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::glow::{
-    ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior,
-    Preset, TopPrior,
+    ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPreset,
+    GlowPrior, TopPrior,
 };
 use flowkit::train::{
     Checkpoint, NegativeLogLikelihood, OptimizerConfig, Precision, Trainer, TrainerConfig,
@@ -345,8 +345,8 @@ fn fewer_bits_are_fewer_levels() {
 
 #[test]
 fn presets_are_found_by_name() {
-    for preset in Preset::ALL {
-        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
+    for preset in GlowPreset::ALL {
+        assert_eq!(preset.to_string().parse::<GlowPreset>().unwrap(), preset);
         preset.model().validate().unwrap();
         let training = preset.training();
         training.validate().unwrap();
@@ -358,10 +358,10 @@ fn presets_are_found_by_name() {
         );
     }
     assert_eq!(
-        Preset::Cifar10.training().optimizer,
+        GlowPreset::Cifar10.training().optimizer,
         OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / 782.0 }
     );
-    let error = "huge".parse::<Preset>().unwrap_err().to_string();
+    let error = "huge".parse::<GlowPreset>().unwrap_err().to_string();
     assert!(
         error.starts_with(
             "no preset is named `huge`; there are tiny, small, cifar10, cifar10-additive,"

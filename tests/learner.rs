@@ -40,7 +40,7 @@ type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantizat
 
 /// Everything that could get lost between a model and its record: boxes, parameters that are made
 /// when first asked for, frozen signs and permutations, data-dependent starts.
-fn unstarted(device: &Device) -> Uninit<Model> {
+fn uninit(device: &Device) -> Uninit<Model> {
     let net = GatedNetConfig::new(8, 1)
         .with_mixing(Some(Mixing::Attention { heads: 2 }))
         .with_style(ConvStyle::new().with_dropout(0.1));
@@ -112,7 +112,7 @@ fn launch(
 fn started(seed: u64) -> MaximumLikelihood<Model> {
     let device = Device::default().autodiff();
     device.seed(seed);
-    MaximumLikelihood::new(unstarted(&device).initialize(batch(40)).unwrap())
+    MaximumLikelihood::new(uninit(&device).initialize(batch(40)).unwrap())
 }
 
 /// Log-likelihoods with given noise.
@@ -147,7 +147,7 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
     // checkpoint.
     let device = Device::default().autodiff();
     device.seed(2);
-    let blank = MaximumLikelihood::new(unstarted(&device).without_data());
+    let blank = MaximumLikelihood::new(uninit(&device).without_data());
     let second = launch(training(halves.path(), 2, 4), blank);
     assert!(second.error.is_none() && second.interrupted.is_none());
     assert_eq!(nats(&second.model.model), nats(&expected.model.model));

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use flowkit::Density;
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::law::{AffineConfig, AffineForm};
-use flowkit::model::flow_plus_plus::Preset;
+use flowkit::model::flow_plus_plus::FlowPlusPlusPreset;
 use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, Precision, TrainError, Trainer, TrainerConfig,
     Update, UpdateOutcome,
@@ -47,7 +47,7 @@ fn halves() -> Vec<Precision> {
 
 type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
-fn unstarted(device: &Device) -> Uninit<Model> {
+fn uninit(device: &Device) -> Uninit<Model> {
     let mut layers = vec![
         BoxBijector::new(fixed(&LogitConfig::new())),
         BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
@@ -82,7 +82,7 @@ fn images(n: usize, device: &Device) -> Tensor<4, Int> {
 fn trainer(precision: Precision, seed: u64) -> Trainer<Model> {
     let device = Device::default().autodiff();
     device.seed(1 + seed);
-    let model = unstarted(&device).initialize(images(N_IMAGES, &device)).unwrap();
+    let model = uninit(&device).initialize(images(N_IMAGES, &device)).unwrap();
     let config = TrainerConfig::new().with_learning_rate(1e-2).with_warm_up(20).with_seed(3 + seed);
     Trainer::new(model, config.with_precision(precision)).unwrap()
 }
@@ -129,7 +129,7 @@ fn weights<M: Module>(model: &M) -> Vec<(String, DType, Vec<f64>)> {
 fn networks_are_cast_and_nothing_else_is() {
     let _turn = turn();
     let device = Device::default().autodiff();
-    let model = Preset::Tiny.model().build(&device).unwrap().without_data();
+    let model = FlowPlusPlusPreset::Tiny.model().build(&device).unwrap().without_data();
     for half in halves() {
         let (mut narrow, mut wide) = (0, 0);
         for (path, dtype, _) in weights(&half.working_copy(&model)) {
@@ -242,7 +242,12 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
     device.seed(8);
     let levels = Tensor::<4>::random([4, 3, 32, 32], Distribution::Uniform(0.0, 255.99), &device);
     let images: Tensor<4, Int> = levels.int();
-    let model = Preset::Tiny.model().build(&device).unwrap().initialize(images.clone()).unwrap();
+    let model = FlowPlusPlusPreset::Tiny
+        .model()
+        .build(&device)
+        .unwrap()
+        .initialize(images.clone())
+        .unwrap();
     let bits = |model: &model::flow_plus_plus::FlowPlusPlus| {
         Device::default().seed(21);
         model.evaluate(images.clone()).unwrap().bits_per_dim().value()
@@ -405,8 +410,7 @@ fn a_resumed_run_keeps_its_scale() {
     }
     first.save(&path, BTreeMap::new()).unwrap();
     let device = Device::default().autodiff();
-    let mut second =
-        Trainer::resume(&Checkpoint::load(&path).unwrap(), unstarted(&device)).unwrap();
+    let mut second = Trainer::resume(&Checkpoint::load(&path).unwrap(), uninit(&device)).unwrap();
     assert_eq!(second.config().precision, precision);
     let found: Vec<Update<BitsPerDim<OneSampleBound>>> =
         (14..30).map(|_| update(&mut second)).collect();
@@ -424,7 +428,7 @@ fn a_device_without_the_type_is_an_error() {
     let _turn = turn();
     let device = Device::default().autodiff();
     for precision in [Precision::BF16, F16] {
-        let model = unstarted(&device).without_data();
+        let model = uninit(&device).without_data();
         let built = Trainer::new(model, TrainerConfig::new().with_precision(precision));
         let dtype = precision.dtype().unwrap();
         match built {

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Gradients, Int, Tensor};
 use flowkit::Density;
 use flowkit::data::photographs;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Preset, VariationalConfig,
+    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, FlowPlusPlusPreset, NoiseMixing,
+    VariationalConfig,
 };
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
 use std::sync::{Mutex, MutexGuard};
@@ -49,22 +50,22 @@ fn parameters_are_those_of_the_paper_that_something_reads() {
 
 #[test]
 fn presets_are_found_by_name() {
-    for preset in Preset::ALL {
-        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
+    for preset in FlowPlusPlusPreset::ALL {
+        assert_eq!(preset.to_string().parse::<FlowPlusPlusPreset>().unwrap(), preset);
         let model = preset.model();
         model.validate().unwrap();
         preset.training().validate().unwrap();
         let json = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), model);
     }
-    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128";
-    assert_eq!("huge".parse::<Preset>().unwrap_err().to_string(), expected);
+    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64, celeba128";
+    assert_eq!("huge".parse::<FlowPlusPlusPreset>().unwrap_err().to_string(), expected);
 }
 
 /// Asked before a model is made, so that a mistake costs nothing.
 #[test]
 fn images_of_another_size_are_refused() {
-    for preset in Preset::ALL {
+    for preset in FlowPlusPlusPreset::ALL {
         let model = preset.model();
         model.check_images(model.image).unwrap();
         let [c, h, w] = model.image;

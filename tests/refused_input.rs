@@ -235,8 +235,8 @@ fn every_door_refuses_other_types() {
         assert_eq!(flow.evaluate_rows(x(cast)).unwrap_err(), expected);
         assert_eq!(flow.diagnose(x(cast)).unwrap_err(), expected);
         let norm = layer(&ActNormConfig::new(), [1, 2], &device());
-        let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
-        assert_eq!(unstarted.initialize(x(cast)).unwrap_err(), expected);
+        let uninit = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
+        assert_eq!(uninit.initialize(x(cast)).unwrap_err(), expected);
         assert_eq!(panics(|| flow.log_prob(x(cast))), expected.to_string());
         let mut trainer = Trainer::new(vectors(), TrainerConfig::new()).unwrap();
         let batch = |dtype| NegativeLogLikelihood::new(x(dtype));

@@ -37,7 +37,7 @@ const POLICIES: [GradientMemory; 3] =
 
 type Model = Flow<Vec<BoxBijector<2>>, StandardNormal, 2>;
 
-fn unstarted() -> Uninit<Model> {
+fn uninit() -> Uninit<Model> {
     let mut layers = Vec::new();
     for _ in 0..2 {
         let coupling =
@@ -52,7 +52,7 @@ fn unstarted() -> Uninit<Model> {
 
 fn model() -> Model {
     device().seed(2);
-    unstarted().initialize(points().x).unwrap()
+    uninit().initialize(points().x).unwrap()
 }
 
 fn points() -> NegativeLogLikelihood<Tensor<2>> {
@@ -119,7 +119,7 @@ fn a_model_of_which_nothing_is_trained_is_refused() {
     other.insert("model", &frozen(model(), "")).unwrap();
     other.insert("average", start.average()).unwrap();
     other.insert_bytes("optimizer", checkpoint.bytes("optimizer").unwrap().to_vec()).unwrap();
-    let error = Trainer::resume(&other, unstarted()).err().unwrap();
+    let error = Trainer::resume(&other, uninit()).err().unwrap();
     assert!(
         matches!(error, CheckpointError::Training { source: TrainError::NothingTrained }),
         "{error}"
@@ -149,11 +149,11 @@ fn frozen_parameters_stay_frozen() {
             };
             check(&mut trainer);
             let checkpoint = trainer.checkpoint(BTreeMap::new()).unwrap();
-            let mut resumed = Trainer::resume(&checkpoint, unstarted()).unwrap();
+            let mut resumed = Trainer::resume(&checkpoint, uninit()).unwrap();
             check(&mut resumed);
             // The other way round, what was trained is trained.
             let all =
-                Trainer::resume(&checkpoint, unstarted().map(|model| frozen(model, ""))).unwrap();
+                Trainer::resume(&checkpoint, uninit().map(|model| frozen(model, ""))).unwrap();
             (saved(&all) == saved(&trainer)).then_some(()).expect("it is the run that was saved");
         }
     }

@@ -19,10 +19,10 @@ use burn::module::Module;
 /// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
 ///
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex()))?;
-/// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2])?;
-/// assert_eq!(unstarted.num_params(), 4);
+/// let uninit = Flow::new(norm, StandardNormal::new(), [1, 2])?;
+/// assert_eq!(uninit.num_params(), 4);
 /// let flow =
-///     unstarted.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
+///     uninit.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
 /// assert!(
 ///     flow.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()))?.nats()[0].is_finite()
 /// );
@@ -35,9 +35,9 @@ use burn::module::Module;
 /// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
 ///
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex())).unwrap();
-/// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
+/// let uninit = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
 /// // Error: no method named `evaluate`.
-/// unstarted.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()));
+/// uninit.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()));
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "initialise the model before using it"]

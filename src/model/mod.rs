@@ -5,7 +5,9 @@ pub mod glow;
 pub mod linear_kind;
 pub mod maf;
 pub mod real_nvp;
+pub mod unknown_preset;
 
 pub use linear_kind::LinearKind;
 pub use maf::{Maf, MafConfig};
 pub use real_nvp::{RealNvp, RealNvpConfig};
+pub use unknown_preset::UnknownPreset;

@@ -7,7 +7,7 @@ use flowkit::conditioner::layer::{
     concat_elu,
 };
 use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, MixLogCdfConfig};
-use flowkit::model::flow_plus_plus::Preset;
+use flowkit::model::flow_plus_plus::FlowPlusPlusPreset;
 use flowkit::train::WarmUp;
 use flowkit::{
     ActNormConfig, Bijector, ChannelOrder, Conv1x1Config, CouplingConfig, Density, Encoder, Flow,
@@ -408,7 +408,7 @@ fn glow_affine_coupling_pixel(findings: &mut Findings, case: &Value) {
 }
 
 fn lr_imagenet32(findings: &mut Findings, case: &Value) {
-    let training = Preset::ImageNet32.training();
+    let training = FlowPlusPlusPreset::ImageNet32.training();
     let warm_up = WarmUp { peak: training.learning_rate, steps: training.warm_up };
     let rate = |step| warm_up.lr(step) * training.schedule.factor(step);
     let points = [0, 2500, 5000, 50_000].map(rate);

@@ -11,9 +11,9 @@ use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
-    EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset as FlowPlusPlusPreset,
+    EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, FlowPlusPlusPreset,
 };
-use flowkit::model::glow::{GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset};
+use flowkit::model::glow::{GlowConfig, GlowPermutation, GlowPreset, GlowPrior};
 use flowkit::model::{LinearKind, MafConfig, RealNvpConfig};
 use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::RealNvpConfig;
-use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Preset as FlowPlusPlusPreset};
-use flowkit::model::glow::{GlowConfig, Preset as GlowPreset};
+use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, FlowPlusPlusPreset};
+use flowkit::model::glow::{GlowConfig, GlowPreset};
 use flowkit::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS};
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
 use flowkit::{

@@ -43,7 +43,8 @@ fn assert_no_fault<M>(model: &M, objective: &impl Objective<M>, what: &str) {
 #[test]
 fn of_flow_plus_plus() {
     let _turn = turn();
-    let presets = flow_plus_plus::Preset::ALL.map(|preset| (preset.model(), preset.to_string()));
+    let presets =
+        flow_plus_plus::FlowPlusPlusPreset::ALL.map(|preset| (preset.model(), preset.to_string()));
     let ablations = [
         (FlowPlusPlusConfig::cifar10_uniform(), "uniform".to_owned()),
         (FlowPlusPlusConfig::cifar10_affine(), "affine".to_owned()),
@@ -78,7 +79,7 @@ fn of_flow_plus_plus() {
 #[test]
 fn of_glow() {
     let _turn = turn();
-    for preset in glow::Preset::ALL {
+    for preset in glow::GlowPreset::ALL {
         let config = preset.model();
         let side = 1 << config.n_scales;
         let mut config: GlowConfig = config.with_n_filters(4);

@@ -64,7 +64,7 @@ fn flows_refuse_it() {
         refused(flow.given(&bad).sample(ROWS), "condition", row);
         refused(flow.given(&bad).diagnose(x()), "condition", row);
         refused(diagnose(&DiagnosisConfig::new(), &flow.bijector, x(), &bad), "condition", row);
-        let unstarted = Flow::build_given(
+        let uninit = Flow::build_given(
             &RealNvpConfig::new(8),
             StandardNormal::new(),
             [1, 3],
@@ -72,14 +72,14 @@ fn flows_refuse_it() {
             &device(),
         )
         .unwrap();
-        refused(unstarted.initialize_given(x(), &bad), "condition", row);
+        refused(uninit.initialize_given(x(), &bad), "condition", row);
     }
     let error = flow.given(&spoiled(2, f32::NAN)).evaluate(x()).unwrap_err().to_string();
     assert_eq!(error, "the condition is not finite: the first such element is in row 2");
     // Large is finite.
     let large = whole().mul_scalar(1e20);
     assert!(flow.given(&large).evaluate(x()).is_ok());
-    let unstarted = Flow::build_given(
+    let uninit = Flow::build_given(
         &RealNvpConfig::new(8),
         StandardNormal::new(),
         [1, 3],
@@ -87,7 +87,7 @@ fn flows_refuse_it() {
         &device(),
     )
     .unwrap();
-    assert!(unstarted.initialize_given(x(), &large).is_ok());
+    assert!(uninit.initialize_given(x(), &large).is_ok());
 }
 
 #[test]

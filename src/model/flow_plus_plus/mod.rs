@@ -42,7 +42,7 @@ pub use config::{
     StageConfig, VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
-pub use preset::{Preset, UnknownPreset};
+pub use preset::FlowPlusPlusPreset;
 
 use crate::bijector::invert::Invert;
 use crate::conditioner::GatedNet;

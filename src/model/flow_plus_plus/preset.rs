@@ -4,11 +4,12 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
 
 use super::FlowPlusPlusConfig;
+use crate::model::unknown_preset::{UnknownPreset, named};
 use crate::train::{EmaDecay, GradientUnit, Schedule, TrainerConfig};
 
 /// A model and its training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
+pub enum FlowPlusPlusPreset {
     /// Learns within minutes on two cores.
     Tiny,
     /// The CIFAR-10 model at a size for a single machine.
@@ -25,32 +26,21 @@ pub enum Preset {
     CelebA128,
 }
 
-/// A name that no preset has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128"
-)]
-pub struct UnknownPreset {
-    /// The unknown name.
-    pub name: String,
-}
-
-impl FromStr for Preset {
+impl FromStr for FlowPlusPlusPreset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name() == name);
-        found.ok_or_else(|| UnknownPreset { name: name.into() })
+        named(Self::ALL, name)
     }
 }
 
-impl Display for Preset {
+impl Display for FlowPlusPlusPreset {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(self.name())
     }
 }
 
-impl Preset {
+impl FlowPlusPlusPreset {
     /// All presets.
     pub const ALL: [Self; 7] = [
         Self::Tiny,

@@ -78,7 +78,7 @@ pub mod top_prior;
 pub use classifier::{GlowClassifier, GlowClassifierConfig};
 pub use config::{GlowConfig, GlowCoupling, GlowPermutation, GlowPrior};
 pub use mixing::GlowMixing;
-pub use preset::{Preset, UnknownPreset};
+pub use preset::GlowPreset;
 pub use top_prior::TopPrior;
 
 use burn::tensor::Tensor;

@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use super::GlowConfig;
 use crate::data::Augmentation;
+use crate::model::unknown_preset::{UnknownPreset, named};
 use crate::train::{EmaDecay, GradientUnit, OptimizerConfig, TrainerConfig};
 
 /// A model and its training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
+pub enum GlowPreset {
     /// Learns within minutes on two cores.
     Tiny,
     /// The CIFAR-10 model at a size for a single machine.
@@ -28,24 +29,15 @@ pub enum Preset {
     CelebAHq256,
 }
 
-/// A name that no preset has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no preset is named `{name}`; there are {}", Preset::ALL.map(|preset| preset.to_string()).join(", "))]
-pub struct UnknownPreset {
-    /// The unknown name.
-    pub name: String,
-}
-
-impl FromStr for Preset {
+impl FromStr for GlowPreset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        let known = Self::ALL.into_iter().find(|preset| preset.to_string() == name);
-        known.ok_or_else(|| UnknownPreset { name: name.into() })
+        named(Self::ALL, name)
     }
 }
 
-impl Display for Preset {
+impl Display for GlowPreset {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(match self {
             Self::Tiny => "tiny",
@@ -63,7 +55,7 @@ impl Display for Preset {
 /// Number of images of an epoch of the released code, for every data set.
 const EPOCH: u64 = 50_000;
 
-impl Preset {
+impl GlowPreset {
     /// All presets.
     pub const ALL: [Self; 8] = [
         Self::Tiny,

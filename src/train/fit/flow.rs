@@ -105,7 +105,7 @@ where
 }
 
 /// What a fit starts from: an initialised flow, or an [`Uninit`] flow, which it initialises first.
-pub trait FitStart {
+pub trait FitInit {
     /// The flow.
     type Flow: FitFlow;
 
@@ -114,7 +114,7 @@ pub trait FitStart {
     ///
     /// # Errors
     /// Those of [`FitFlow::initialized`].
-    fn start(
+    fn init(
         self,
         batch: impl FnOnce(&Device) -> BatchOf<Self::Flow>,
     ) -> Result<Self::Flow, FlowError>;
@@ -123,10 +123,10 @@ pub trait FitStart {
 /// A batch of a flow and its condition.
 pub type BatchOf<F> = (<F as FitFlow>::Data, <F as FitFlow>::Context);
 
-impl<F: FitFlow> FitStart for Uninit<F> {
+impl<F: FitFlow> FitInit for Uninit<F> {
     type Flow = F;
 
-    fn start(self, batch: impl FnOnce(&Device) -> BatchOf<F>) -> Result<F, FlowError> {
+    fn init(self, batch: impl FnOnce(&Device) -> BatchOf<F>) -> Result<F, FlowError> {
         Uninit::initialize_with(self, |flow| {
             let (x, context) = batch(&device(&flow));
             F::initialized(Uninit::new(flow), x, &context)
@@ -134,13 +134,13 @@ impl<F: FitFlow> FitStart for Uninit<F> {
     }
 }
 
-impl<B, P, const D: usize, C, S> FitStart for Flow<B, P, D, C, S>
+impl<B, P, const D: usize, C, S> FitInit for Flow<B, P, D, C, S>
 where
     Self: FitFlow,
 {
     type Flow = Self;
 
-    fn start(self, _: impl FnOnce(&Device) -> BatchOf<Self>) -> Result<Self, FlowError> {
+    fn init(self, _: impl FnOnce(&Device) -> BatchOf<Self>) -> Result<Self, FlowError> {
         Ok(self)
     }
 }

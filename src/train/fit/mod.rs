@@ -36,7 +36,7 @@ use burn::tensor::Device;
 pub use config::FitConfig;
 pub use data::{FitData, FitDataError, Weighted};
 pub use error::FitError;
-pub use flow::{BatchOf, FitFlow, FitStart};
+pub use flow::{BatchOf, FitFlow, FitInit};
 pub use progress::Progress;
 pub use report::{CurvePoint, FitEnd, FitReport};
 
@@ -53,7 +53,7 @@ use crate::random::shuffle::shuffled;
 use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
 
 /// Least number of examples for initialisation; all examples, if there are fewer.
-const LEAST_START: usize = 256;
+const LEAST_INIT: usize = 256;
 
 /// The stream of the shuffle that determines which examples are held out. No epoch has this number.
 const HELD_OUT_STREAM: u64 = u64::MAX;
@@ -102,7 +102,7 @@ impl FitConfig {
     /// weights so far.
     pub fn fit<S, T>(&self, flow: S, data: &T) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
     where
-        S: FitStart,
+        S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
     {
         self.validate()?;
@@ -130,7 +130,7 @@ impl FitConfig {
         held_out: &H,
     ) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
     where
-        S: FitStart,
+        S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
         H: FitData<Data = T::Data, Context = T::Context>,
     {
@@ -149,7 +149,7 @@ impl FitConfig {
         held_out: Examples<'_, H>,
     ) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
     where
-        S: FitStart,
+        S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
         H: FitData<Data = T::Data, Context = T::Context>,
     {
@@ -158,7 +158,7 @@ impl FitConfig {
         let batch_size = self.batch_size.min(train.len());
         let order = Batches::new(train.len(), batch_size, self.seed)
             .expect("from 1 to all of the examples");
-        let flow = self.started(flow, &train)?;
+        let flow = self.initialized(flow, &train)?;
         let plain = device(&flow).without_autodiff();
         train.check(&flow, &plain)?;
         held_out.check(&flow, &plain)?;
@@ -170,25 +170,25 @@ impl FitConfig {
     /// The first places of the first epoch, for initialisation.
     fn first(&self, n: usize) -> Vec<usize> {
         let mut places = shuffled(n, self.seed, 0);
-        places.truncate(self.batch_size.max(LEAST_START));
+        places.truncate(self.batch_size.max(LEAST_INIT));
         places
     }
 
     /// The flow, initialised from the first examples of the order if it was not.
-    fn started<S, T>(&self, flow: S, train: &Examples<'_, T>) -> Result<S::Flow, FlowError>
+    fn initialized<S, T>(&self, flow: S, train: &Examples<'_, T>) -> Result<S::Flow, FlowError>
     where
-        S: FitStart,
+        S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
     {
         let seed = StepSeed::new(self.seed).seed(0, Purpose::Initialization);
         let places = self.first(train.len());
         let mut scope = None;
-        let started = flow.start(|device| {
+        let flow = flow.init(|device| {
             scope = Some(Seeded::new(device, seed));
             train.batch(&places, device)
         });
         drop(scope);
-        started.map_err(|error| train.numbered(error, &places))
+        flow.map_err(|error| train.numbered(error, &places))
     }
 }
 
