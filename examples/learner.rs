@@ -66,7 +66,7 @@ struct Args {
     /// Go on after this epoch, from its checkpoint
     #[arg(long, value_name = "EPOCH")]
     resume: Option<usize>,
-    /// Every random draw follows from it
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Where to write

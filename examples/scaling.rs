@@ -42,7 +42,7 @@ struct Args {
     link: f64,
 }
 
-/// Of one example on the way forward.
+/// Of one example in a forward pass.
 #[derive(Debug, Default)]
 struct Count {
     /// Floating-point operations, two to a multiplication with its addition.
@@ -114,7 +114,7 @@ fn main() -> Result<(), flowkit::ConfigError> {
         "activations         {:.1} M numbers an image in and out of convolutions",
         activations as f64 / 1e6
     );
-    // The way back does the products of the way forth twice: for what came in, and for the weights.
+    // The backward pass does each product of the forward pass twice: for the input and the weights.
     let compute = 3.0 * (flops * batch) as f64 / (n as f64 * args.peak * 1e12 * args.efficiency);
     let bytes = 4.0 * parameters as f64;
     let ring = 2.0 * (n - 1) as f64 / n as f64 * bytes / (args.link * 1e9);

@@ -141,7 +141,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .with_max_norm(training.max_norm)?
         .with_norm_unit(training.norm_unit)
         .with_precision(precision)?;
-    // Collective operations average on the way back; else burn adds up.
+    // Collective operations average in the backward pass; without them burn adds up.
     let n_parts = if args.ddp { 1 } else { args.devices };
     let model = DataParallel::new(model, n_parts, EmaDecay::Warmed(0.999))?;
 

@@ -43,7 +43,7 @@ struct Args {
     /// Updates
     #[arg(long, default_value_t = 4000)]
     steps: u64,
-    /// Every random draw follows from it
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Where to write

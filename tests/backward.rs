@@ -198,7 +198,7 @@ fn parts_of_a_batch_are_the_batch() {
 /// An inverse that forgets digits, in front of a good layer.
 #[derive(Module, Debug)]
 struct Coarse {
-    /// What it rounds to on the way back.
+    /// What it rounds to in the inverse.
     grid: f64,
 }
 

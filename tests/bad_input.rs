@@ -123,7 +123,7 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--eval", &text, "--dequant", "uniform"], vec!["--dequant", "--eval"]),
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
         (vec!["--ema", "1"], vec!["decay", "[0, 1)", "found 1"]),
-        (vec!["--preset", "huge"], vec!["huge", "imagenet64, celeba64 and celeba128"]),
+        (vec!["--preset", "huge"], vec!["huge", "imagenet64, celeba64, celeba128"]),
         (
             vec!["--preset", "imagenet64"],
             vec!["expected examples of shape [3, 64, 64], found [3, 32, 32]"],

@@ -1,4 +1,4 @@
-//! A whole Glow beside that of an independent implementation: values, gradients, the way back, ten
+//! A whole Glow beside that of an independent implementation: values, gradients, the inverse, ten
 //! updates.
 //!
 //! Its networks are plain convolutions with biases, and its latents standard normal: the same

@@ -444,8 +444,8 @@ fn a_device_without_the_type_is_an_error() {
     assert!(matches!(broken.validate(), Err(ConfigError::TooLarge { field: "exponent", .. })));
 }
 
-/// The factor on the loss comes and goes on every way back, and a replay's gradients are those of
-/// the half networks.
+/// The factor on the loss is applied and removed under every policy, and a replay's gradients are
+/// those of the half networks.
 #[test]
 fn half_precision_goes_with_every_policy() {
     let _turn = turn();

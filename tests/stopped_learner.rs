@@ -55,7 +55,7 @@ fn result(out: &Path, arguments: &[&str]) -> String {
 fn saved(message: &str, signal: &str) -> usize {
     let parts = message
         .strip_prefix(&format!("error: stopped by {signal} after epoch "))
-        .and_then(|rest| rest.split_once(", which is saved; go on by the same command with "));
+        .and_then(|rest| rest.split_once(", which is saved; continue with the same command and "));
     let (epoch, flag) = parts.unwrap_or_else(|| panic!("{message}"));
     assert_eq!(flag.trim(), format!("--resume {epoch}"));
     epoch.parse().unwrap()

@@ -13,6 +13,7 @@ pub mod choice;
 pub mod compose;
 pub mod drive;
 pub mod invert;
+pub mod layer_name;
 pub mod multi_scale;
 pub mod multi_scale_config;
 mod repeated;

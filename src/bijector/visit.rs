@@ -33,13 +33,13 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use std::borrow::Cow;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 use std::ops::{Deref, Range};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
+pub use super::layer_name::LayerName;
 use super::{Bijector, Direction};
 use crate::context::Context;
 use crate::error::InitProblem;
@@ -172,9 +172,6 @@ impl<const D: usize> Debug for Visit<'_, D> {
         f.debug_struct("Visit").field("path", &self.path).finish_non_exhaustive()
     }
 }
-
-/// Name of a layer: [`Layer::name`].
-pub type LayerName = Cow<'static, str>;
 
 /// Name of a layer of type `B` that runs in `direction`.
 pub(crate) fn layer_name<B>(direction: Direction) -> LayerName {

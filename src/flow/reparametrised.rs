@@ -12,11 +12,12 @@
 
 use burn::tensor::Tensor;
 
+use super::Flow;
 use super::density::Density;
 use super::given::Given;
+use super::read::non_finite_counts;
 use super::sampling::not_inverted;
 use super::surjection::Continuous;
-use super::{Flow, non_finite_counts};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::FlowError;

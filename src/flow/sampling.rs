@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 
 use super::Flow;
 use super::admission::Placement;
-use super::evaluation::{non_finite_counts, read};
+use super::read::{non_finite_counts, read};
 use super::rows::{FailedRow, RowFault, SampledRows};
 use crate::bijector::Bijector;
 use crate::context::{Context, check_finite};

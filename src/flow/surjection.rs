@@ -16,8 +16,8 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::evaluation::non_finite_counts;
 use super::likelihood::{Exact, Provenance};
+use super::read::non_finite_counts;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::context::{Context, graph_device_given};

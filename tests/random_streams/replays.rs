@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Of a layer that a replay asks for its own way back, and that knows nothing of what it could give
-/// back.
+/// A layer whose driver has a backward step of its own. `release`: whether that step restores the
+/// random stream.
 #[derive(Module, Debug)]
 struct Own {
     release: bool,
@@ -29,7 +29,7 @@ impl<C: Context> Bijector<4, C> for Own {
     }
 }
 
-/// A driver that may forget to give the stream back.
+/// A driver that may forget to restore the stream.
 struct OwnWay;
 
 impl<C: Context> Drive<Own, 4, C> for OwnWay {

@@ -99,13 +99,13 @@ impl fmt::Display for Stopped {
         match saved {
             0 => write!(
                 f,
-                "stopped by {signal} before the end of the first epoch, so nothing is saved; begin \
-                 again by the same command"
+                "stopped by {signal} before the end of the first epoch, so nothing is saved; start \
+                 again with the same command"
             ),
             epoch => write!(
                 f,
-                "stopped by {signal} after epoch {epoch}, which is saved; go on by the same \
-                 command with --resume {epoch}"
+                "stopped by {signal} after epoch {epoch}, which is saved; continue with the same \
+                 command and --resume {epoch}"
             ),
         }
     }

@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::{FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::visit::LayerName;
+use crate::bijector::layer_name::LayerName;
 
 /// Initial number of layers between two checkpoints: a sixteenth of the memory for all inputs.
 const SPACING: u64 = 16;

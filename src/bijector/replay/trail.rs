@@ -6,7 +6,7 @@ use std::any::Any;
 use burn::tensor::{Device, Tensor};
 
 use super::guard::{Drift, DriftGuard};
-use crate::bijector::visit::LayerName;
+use crate::bijector::layer_name::LayerName;
 use crate::random::Seeded;
 use crate::random::draw::GAMMA;
 

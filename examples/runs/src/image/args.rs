@@ -53,14 +53,14 @@ pub struct RunArgs {
     /// [default: the preset's]
     #[arg(long, value_name = "DECAY", conflicts_with_all = ["eval", "sample"])]
     pub ema: Option<f64>,
-    /// Every random draw follows from it [default: 0]
+    /// Seed of all random numbers [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Go on with the run in --out, from its newest checkpoint and with its settings; begin one if
+    /// Continue the run in --out from its newest checkpoint and with its settings, or start one if
     /// there is none
     #[arg(long, conflicts_with_all = ["eval", "sample", "overwrite"])]
     pub resume: bool,
-    /// Begin anew although --out holds a run that is not finished, which is deleted
+    /// Delete an unfinished run in --out and start a new one
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub overwrite: bool,
     /// Updates between two checkpoints [default: the resumed run's, or 100]
@@ -74,8 +74,8 @@ pub struct RunArgs {
     /// batch [default: the resumed run's, or stop]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub non_finite: Option<Policy>,
-    /// What the backward pass keeps of the way there: less takes less memory and more time. May be
-    /// changed by --resume [default: the resumed run's, or store]
+    /// What the forward pass keeps for the backward pass: less takes less memory and more time. May
+    /// be changed by --resume [default: the resumed run's, or store]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub backward: Option<Keep>,
     /// Do not train: evaluate this checkpoint on the test images

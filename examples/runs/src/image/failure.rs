@@ -34,7 +34,7 @@ pub enum Failure {
     #[error("cannot listen for signals: {source}")]
     Signals { r#source: io::Error },
     #[error(
-        "stopped by {signal} after update {step}, which is saved; go on by --resume --out {}", out.display()
+        "stopped by {signal} after update {step}, which is saved; continue with --resume --out {}", out.display()
     )]
     Stopped { signal: Signal, step: u64, out: PathBuf },
     #[error("cannot make the picture {}: {reason}", path.display())]

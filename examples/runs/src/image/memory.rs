@@ -45,10 +45,10 @@ pub fn advise(backward: GradientMemory) {
     };
     let remedy = match backward.thriftier() {
         Some(other) => {
-            format!("go on from the last checkpoint by --resume --backward {}", name(other))
+            format!("continue from the last checkpoint with --resume --backward {}", name(other))
         }
         None => {
-            "no policy needs less: go on where there is more, or begin anew with a smaller --batch"
+            "no policy needs less: continue on a machine with more memory, or start again with a smaller --batch"
                 .into()
         }
     };
