@@ -154,11 +154,17 @@ macro_rules! choice_of_layer_configs {
         impl<C: $crate::Features<$axes>> $crate::LayerConfig<$axes, C> for $name {
             type Layer = $crate::BoxBijector<$axes, C>;
 
-            fn build(&self, site: &$crate::Site<$axes, C>) -> Result<Self::Layer, $crate::ConfigError> {
+            fn build(
+                &self,
+                site: &$crate::Site<$axes, C>,
+            ) -> Result<Self::Layer, $crate::ConfigError> {
                 $crate::choice_of_layer_configs!(@each $axes self, site, build, $($variant)+)
             }
 
-            fn plan(&self, site: &$crate::Site<$axes, C>) -> Result<$crate::Plan<$axes>, $crate::ConfigError> {
+            fn plan(
+                &self,
+                site: &$crate::Site<$axes, C>,
+            ) -> Result<$crate::Plan<$axes>, $crate::ConfigError> {
                 $crate::choice_of_layer_configs!(@each $axes self, site, plan, $($variant)+)
             }
 
@@ -179,8 +185,14 @@ macro_rules! choice_of_layer_configs {
             $(
                 #[allow(unused_variables)]
                 Self::$variant $($pattern)* => $crate::choice!(@axes $axes $only
-                    $crate::LayerConfig::<$axes, C>::$method(&$crate::Boxed::new($($config)*), $site),
-                    Err($crate::bijector::choice::other_axes(stringify!($variant), $site.shape()).into())
+                    $crate::LayerConfig::<$axes, C>::$method(
+                        &$crate::Boxed::new($($config)*),
+                        $site,
+                    ),
+                    {
+                        let name = stringify!($variant);
+                        Err($crate::bijector::choice::other_axes(name, $site.shape()).into())
+                    }
                 ),
             )+
             Self::Invert(inner) => {

@@ -1,5 +1,6 @@
 //! An inverted stack is driven layer by layer: under the policies that save memory, a training step
-//! does not hold the graph of the whole stack.
+//! does not hold the graph of the whole stack. `Recompute` holds one input for each layer, and
+//! `Reversible` the inputs at its checkpoints.
 //!
 //! One test in this program, since the allocator counts for all threads.
 
@@ -116,7 +117,7 @@ fn gradients_agree() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_depth_of_an_inverted_stack() {
+fn an_inverted_stack_holds_one_input_a_layer_or_none() {
     gradients_agree();
     let (shallow, deep) = (4, 24);
     let grown = |policy| peak(deep, policy) as f64 - peak(shallow, policy) as f64;

@@ -113,7 +113,10 @@ macro_rules! chain {
             }
 
             fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
-                $(let shape = $crate::bijector::Direction::$back.input_shape(&self.$back_field, shape)?;)+
+                $(
+                    let back = $crate::bijector::Direction::$back;
+                    let shape = back.input_shape(&self.$back_field, shape)?;
+                )+
                 Ok(shape)
             }
         }
@@ -149,13 +152,19 @@ macro_rules! chain {
             ) -> (Self, ::burn::tensor::Tensor<D>) {
                 let $open = self;
                 $(let $local = $crate::bijector::chain::Starting::new($local);)+
-                $(let ($member, x) = $member.next($crate::bijector::Direction::$direction, x, context);)+
+                $(
+                    let direction = $crate::bijector::Direction::$direction;
+                    let ($member, x) = $member.next(direction, x, context);
+                )+
                 ($close, x)
             }
         }
     };
 
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(<$($param:ident),+ $(,)?>)? { $($members:tt)+ }) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$($param:ident),+ $(,)?>)? { $($members:tt)+ }
+    ) => {
         $crate::chain!(@member {[$(#[$meta])*] [$vis] $name [$($($param)+)?]} [] [] $($members)+);
     };
 }

@@ -59,12 +59,18 @@ fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
 /// Runs `$step` on the indices of a tuple in reverse order.
 macro_rules! reversed {
     ([$($done:tt)*] $step:ident) => { $($step!($done);)* };
-    ([$($done:tt)*] $step:ident $head:tt $($tail:tt)*) => { reversed!([$head $($done)*] $step $($tail)*) };
+    ([$($done:tt)*] $step:ident $head:tt $($tail:tt)*) => {
+        reversed!([$head $($done)*] $step $($tail)*)
+    };
 }
 
 macro_rules! tuple {
     ($($T:ident $i:tt),+) => {
-        impl<const D: usize, C: Context, $($T: LayerConfig<D, C>),+> LayerConfig<D, C> for ($($T,)+) {
+        impl<const D: usize, C, $($T),+> LayerConfig<D, C> for ($($T,)+)
+        where
+            C: Context,
+            $($T: LayerConfig<D, C>,)+
+        {
             type Layer = ($($T::Layer,)+);
 
             #[allow(non_snake_case)]
@@ -155,7 +161,11 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Opt
 macro_rules! pointer {
     ($(#[$meta:meta])* $pointer:ty) => {
         $(#[$meta])*
-        impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for $pointer {
+        impl<const D: usize, C, T> LayerConfig<D, C> for $pointer
+        where
+            C: Context,
+            T: LayerConfig<D, C> + ?Sized,
+        {
             type Layer = T::Layer;
 
             fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {

@@ -5,7 +5,10 @@
 #[macro_export]
 macro_rules! choice_of_nets {
     // The traits for one number of axes.
-    (@impl $axes:tt $name:ident $config:ident $($variant:ident [$($only:tt)?] ($net_config:ty))+) => {
+    (
+        @impl $axes:tt $name:ident $config:ident
+        $($variant:ident [$($only:tt)?] ($net_config:ty))+
+    ) => {
         #[allow(unused_variables)]
         impl $crate::NetConfig<$axes> for $config {
             type Net = $name;
@@ -18,16 +21,25 @@ macro_rules! choice_of_nets {
                 match self {
                     $(Self::$variant(config) => $crate::choice!(@axes $axes [$($only)?]
                         $crate::NetConfig::<$axes>::build(config, site).map($name::$variant),
-                        Err($crate::bijector::choice::other_axes(stringify!($variant), site.identity()).into())
+                        {
+                            let name = stringify!($variant);
+                            Err($crate::bijector::choice::other_axes(name, site.identity()).into())
+                        }
                     )),+
                 }
             }
 
-            fn num_params(&self, site: &$crate::NetSite<$axes>) -> Result<usize, $crate::ConfigError> {
+            fn num_params(
+                &self,
+                site: &$crate::NetSite<$axes>,
+            ) -> Result<usize, $crate::ConfigError> {
                 match self {
                     $(Self::$variant(config) => $crate::choice!(@axes $axes [$($only)?]
                         $crate::NetConfig::<$axes>::num_params(config, site),
-                        Err($crate::bijector::choice::other_axes(stringify!($variant), site.identity()).into())
+                        {
+                            let name = stringify!($variant);
+                            Err($crate::bijector::choice::other_axes(name, site.identity()).into())
+                        }
                     )),+
                 }
             }
@@ -43,7 +55,10 @@ macro_rules! choice_of_nets {
                 match self {
                     $(Self::$variant(net) => $crate::choice!(@axes $axes [$($only)?]
                         $crate::Net::<$axes>::forward(net, identity, context),
-                        panic!("{}", $crate::bijector::choice::other_axes(stringify!($variant), identity.dims()))
+                        {
+                            let name = stringify!($variant);
+                            panic!("{}", $crate::bijector::choice::other_axes(name, identity.dims()))
+                        }
                     )),+
                 }
             }
@@ -56,10 +71,14 @@ macro_rules! choice_of_nets {
                 match self {
                     $(Self::$variant(net) => $crate::choice!(@axes $axes [$($only)?]
                         {
-                            let (net, theta) = $crate::Net::<$axes>::initialize(net, identity, context);
+                            let (net, theta) =
+                                $crate::Net::<$axes>::initialize(net, identity, context);
                             (Self::$variant(net), theta)
                         },
-                        panic!("{}", $crate::bijector::choice::other_axes(stringify!($variant), identity.dims()))
+                        {
+                            let name = stringify!($variant);
+                            panic!("{}", $crate::bijector::choice::other_axes(name, identity.dims()))
+                        }
                     )),+
                 }
             }

@@ -14,7 +14,10 @@ macro_rules! choice_of_surjections {
     };
     // The same, one segment deeper in the paths of parameters. The last argument is the state of
     // the pass.
-    (@within $self:ident, $D:literal, $pass:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
+    (
+        @within $self:ident, $D:literal, $pass:ident, $method:ident $arguments:tt,
+        $($variant:ident),+
+    ) => {
         match $self {
             $(Self::$variant(inner) => $pass.within(stringify!($variant), |$pass| {
                 $crate::choice_of_surjections!(@call $D, $method inner $arguments)
@@ -70,14 +73,17 @@ macro_rules! choice_of_surjections {
             type Data = <$first_type as $crate::Surjection<$D>>::Data;
             type Noise = <$first_type as $crate::Surjection<$D>>::Noise;
             type Provenance = <$first_type as $crate::Surjection<$D>>::Provenance;
-            const PROVENANCE: Self::Provenance = <$first_type as $crate::Surjection<$D>>::PROVENANCE;
+            const PROVENANCE: Self::Provenance =
+                <$first_type as $crate::Surjection<$D>>::PROVENANCE;
 
             fn plain(&self, x: Self::Data) -> Self::Data {
                 $crate::choice_of_surjections!(@each self, $D, plain(x), $first $(, $variant)*)
             }
 
             fn noise(&self, x: &Self::Data, dtype: ::burn::tensor::DType) -> Self::Noise {
-                $crate::choice_of_surjections!(@each self, $D, noise(x, dtype), $first $(, $variant)*)
+                $crate::choice_of_surjections!(
+                    @each self, $D, noise(x, dtype), $first $(, $variant)*
+                )
             }
 
             fn lift(
@@ -85,7 +91,9 @@ macro_rules! choice_of_surjections {
                 x: Self::Data,
                 noise: Self::Noise,
             ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
-                $crate::choice_of_surjections!(@each self, $D, lift(x, noise), $first $(, $variant)*)
+                $crate::choice_of_surjections!(
+                    @each self, $D, lift(x, noise), $first $(, $variant)*
+                )
             }
 
             fn lower(&self, y: ::burn::tensor::Tensor<$D>) -> Self::Data {
@@ -101,7 +109,9 @@ macro_rules! choice_of_surjections {
                 x: &Self::Data,
                 dtype: ::burn::tensor::DType,
             ) -> (::burn::tensor::DType, ::burn::tensor::Device) {
-                $crate::choice_of_surjections!(@each self, $D, placement(x, dtype), $first $(, $variant)*)
+                $crate::choice_of_surjections!(
+                    @each self, $D, placement(x, dtype), $first $(, $variant)*
+                )
             }
 
             fn dims(&self, shape: [usize; $D]) -> usize {
@@ -113,7 +123,9 @@ macro_rules! choice_of_surjections {
             }
 
             fn check_dtype(&self, dtype: ::burn::tensor::DType) -> Result<(), $crate::FlowError> {
-                $crate::choice_of_surjections!(@each self, $D, check_dtype(dtype), $first $(, $variant)*)
+                $crate::choice_of_surjections!(
+                    @each self, $D, check_dtype(dtype), $first $(, $variant)*
+                )
             }
 
             fn initialize(
@@ -152,7 +164,8 @@ macro_rules! choice_of_surjections {
                 replay: &mut $crate::bijector::replay::Replay<()>,
             ) {
                 $crate::choice_of_surjections!(
-                    @within self, $D, replay, replay_back(x, noise, back, replay), $first $(, $variant)*
+                    @within self, $D, replay, replay_back(x, noise, back, replay),
+                    $first $(, $variant)*
                 )
             }
 

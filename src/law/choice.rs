@@ -41,7 +41,11 @@ macro_rules! choice_of_laws {
                 $crate::choice_of_laws!(@each self, theta_init(), $($variant),+)
             }
 
-            fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), $crate::ConfigError> {
+            fn check_init(
+                &self,
+                network: &'static str,
+                theta: &[f64],
+            ) -> Result<(), $crate::ConfigError> {
                 $crate::choice_of_laws!(@each self, check_init(network, theta), $($variant),+)
             }
 
@@ -88,7 +92,9 @@ macro_rules! choice_of_laws {
                 z: ::burn::tensor::Tensor<2>,
                 theta: ::burn::tensor::Tensor<3>,
             ) -> (::burn::tensor::Tensor<2>, ::burn::tensor::Tensor<2>) {
-                $crate::choice_of_laws!(@each self, inverse_with_log_derivative(z, theta), $($variant),+)
+                $crate::choice_of_laws!(
+                    @each self, inverse_with_log_derivative(z, theta), $($variant),+
+                )
             }
         }
     };
