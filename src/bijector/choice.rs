@@ -58,6 +58,19 @@ macro_rules! choice {
     (@axes 4 [4] $here:expr, $elsewhere:expr) => { $here };
     (@axes 2 [4] $here:expr, $elsewhere:expr) => { $elsewhere };
     (@axes 4 [2] $here:expr, $elsewhere:expr) => { $elsewhere };
+    // An enum of modules is displayed as the module of its variant.
+    (@display $name:ident $($variant:ident)+) => {
+        impl ::burn::module::ModuleDisplay for $name {
+            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
+                match self {
+                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
+                        stringify!($variant),
+                        ::burn::module::ModuleDisplay::format(inner, settings),
+                    )),+
+                }
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis enum $name:ident : Bijector { $($variants:tt)+ }) => {
         $crate::choice_of_bijectors! { {$(#[$meta])* $vis} $name $($variants)+ }
     };
@@ -109,16 +122,7 @@ macro_rules! choice_of_bijectors {
             $($(#[$meta])* $variant($type)),+
         }
 
-        impl ::burn::module::ModuleDisplay for $name {
-            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
-                match self {
-                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
-                        stringify!($variant),
-                        ::burn::module::ModuleDisplay::format(inner, settings),
-                    )),+
-                }
-            }
-        }
+        $crate::choice! { @display $name $($variant)+ }
 
         impl<const D: usize> $crate::ShapeMap<D> for $name
         where

@@ -115,16 +115,7 @@ macro_rules! choice_of_nets {
             $($(#[$meta])* $variant($net)),+
         }
 
-        impl ::burn::module::ModuleDisplay for $name {
-            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
-                match self {
-                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
-                        stringify!($variant),
-                        ::burn::module::ModuleDisplay::format(inner, settings),
-                    )),+
-                }
-            }
-        }
+        $crate::choice! { @display $name $($variant)+ }
 
         #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]
         $($config_head)* enum $config {

@@ -41,19 +41,7 @@ macro_rules! choice_of_surjections {
             $(, $(#[$meta])* $variant($type))*
         }
 
-        impl ::burn::module::ModuleDisplay for $name {
-            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
-                let (variant, module) = match self {
-                    Self::$first(inner) => {
-                        (stringify!($first), ::burn::module::ModuleDisplay::format(inner, settings))
-                    }
-                    $(Self::$variant(inner) => {
-                        (stringify!($variant), ::burn::module::ModuleDisplay::format(inner, settings))
-                    })*
-                };
-                $crate::bijector::choice::shown(variant, module)
-            }
-        }
+        $crate::choice! { @display $name $first $($variant)* }
 
         // All find the log-likelihood in the same way: a bound must not be called exact.
         const _: () = {

@@ -21,16 +21,7 @@ macro_rules! choice_of_laws {
             $($(#[$meta])* $variant($law)),+
         }
 
-        impl ::burn::module::ModuleDisplay for $name {
-            fn format(&self, settings: ::burn::module::DisplaySettings) -> String {
-                match self {
-                    $(Self::$variant(inner) => $crate::bijector::choice::shown(
-                        stringify!($variant),
-                        ::burn::module::ModuleDisplay::format(inner, settings),
-                    )),+
-                }
-            }
-        }
+        $crate::choice! { @display $name $($variant)+ }
 
         impl $crate::law::Law for $name {
             fn n_params(&self) -> usize {

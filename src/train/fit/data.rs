@@ -32,8 +32,8 @@ pub trait FitData {
         self.len() == 0
     }
 
-    /// The examples `rows`, in this order, and their condition, on `device`: one row for each of
-    /// `rows`, or an error that names an example may panic.
+    /// The examples `rows`, in this order, and their condition, on `device`. Your own set must
+    /// return exactly one example for each of `rows`.
     fn batch(&self, rows: &[usize], device: &Device) -> (Self::Data, Self::Context);
 
     /// The weight of each example, or `None` if all weights are equal.
@@ -160,7 +160,8 @@ where
 /// ```
 /// On average over the batches, an example of weight 2 counts as two equal examples: the loss of a
 /// batch is `−mean(w_i ln p(x_i))`, with weights scaled to a mean of 1 over the training examples.
-/// Examples of weight 0 are omitted from the beginning.
+/// Examples of weight 0 are omitted from the beginning, and so are those whose weight is 0 in
+/// float64 when it is divided by the largest weight.
 #[derive(Debug, Clone)]
 pub struct Weighted<T> {
     data: T,
@@ -252,8 +253,10 @@ pub(super) fn weighed<T: FitData>(
     if let Some((weights, example)) = weights.and_then(|weights| Some((weights, wrong(weights)?))) {
         return Err(FitDataError::Weight { example, found: weights[example] });
     }
-    let rows: Vec<usize> =
-        (0..data.len()).filter(|&row| weights.is_none_or(|weights| weights[row] > 0.0)).collect();
+    // A fit divides by the largest weight, so that no sum of weights overflows.
+    let largest = weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
+    let counts = |row: &usize| weights.is_none_or(|weights| weights[*row] / largest > 0.0);
+    let rows: Vec<usize> = (0..data.len()).filter(counts).collect();
     if rows.len() < least {
         return Err(FitDataError::TooFew { what, least, found: rows.len() });
     }
