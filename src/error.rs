@@ -149,4 +149,23 @@ pub enum ShapeError {
         /// Shape that the forward pass makes of it.
         output: Vec<usize>,
     },
+    /// An error of a member of a composition, and the place of the member.
+    #[error("{path}: {error}")]
+    At {
+        /// Place of the member, from the outermost composition inwards: `[1][3].squeeze`.
+        path: String,
+        /// The error of the member.
+        error: Box<Self>,
+    },
+}
+
+impl ShapeError {
+    /// This error, with `place` put before its path: `[1]` for a member of a list, `.squeeze` for a
+    /// field.
+    pub fn at(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::At { path, error } => Self::At { path: format!("{place}{path}"), error },
+            error => Self::At { path: place.to_string(), error: Box::new(error) },
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::flow_plus_plus::{CouplingLaw, FlowPlusPlusConfig, Resolution};
 use flowkit::model::glow::GlowConfig;
 use flowkit::tensor::limit::MOST_PARAMETERS;
@@ -167,6 +167,73 @@ fn an_error_inside_a_model_says_its_place() {
         "FlowPlusPlusConfig.stages[1].partition: Partition: axis 3 must be a multiple of 2 and at \
          least 2, found shape [1, 12, 16, 15]"
     );
+}
+
+chain! {
+    /// A norm among squeezed pixels.
+    struct Squeezed {
+        squeeze: Squeeze,
+        norm: Vec<ActNorm<4>>,
+        !squeeze,
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_say_their_place() {
+    let refused = |flow: Result<_, ShapeError>| flow.map(|_| ()).unwrap_err();
+    let norm = |n| ActNormConfig::new().build(&vectors(n)).unwrap();
+    let layers = (norm(2), vec![norm(2), norm(3)]);
+    let error = refused(Flow::new(layers, StandardNormal::new(), [1, 2]).map(|_| ()));
+    let text = "[1][1]: ActNorm: expected length 3 along axis 1, found shape [1, 2]";
+    assert_eq!(error.to_string(), text);
+    // The place of a configuration's part, where this error becomes one of configurations.
+    let error = ConfigError::from(error);
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.at(".flow").to_string(), format!(".flow{text}"));
+
+    let norm = |n| ActNormConfig::new().build(&images([n, 2, 2])).unwrap();
+    let squeeze =
+        || SqueezeConfig::new(ChannelOrder::BlockMajor).build(&images([1, 4, 4])).unwrap();
+    let named = || Squeezed { squeeze: squeeze(), norm: vec![norm(4)] };
+    let boxed = || BoxBijector::<4>::new(named());
+    let level = |n| (squeeze(), vec![norm(n)]);
+    let levels = || MultiScale::new(vec![level(4), level(7)]);
+    let cases: [(&str, Result<_, ShapeError>); 5] = [
+        (".norm[0]: ActNorm: expected length 4", named().output_shape([1, 2, 4, 4])),
+        (".norm[0]: ActNorm: expected length 4", named().input_shape([1, 2, 4, 4])),
+        ("[0].squeeze: Squeeze: axis 3", (boxed(), norm(4)).output_shape([1, 1, 4, 5])),
+        (
+            "[0].inner.squeeze: Squeeze: axis 3",
+            (Invert::new(boxed()), norm(4)).output_shape([1, 1, 4, 5]),
+        ),
+        (".levels[1][1][0]: ActNorm: expected length 7", levels().output_shape([1, 1, 4, 4])),
+    ];
+    for (expected, found) in cases {
+        let found = found.unwrap_err().to_string();
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn a_condition_that_does_not_fit_says_its_place() {
+    let example = Tensor::<2>::zeros([1, 3], &device());
+    let _turn = turn();
+    let law = AffineConfig::new(AffineForm::Exponential);
+    let coupling = CouplingConfig::new(law, MlpConfig::new([4]));
+    let layers = (ActNormConfig::new(), vec![coupling.clone(), coupling]);
+    let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 2], &example, &device());
+    let flow = flow.unwrap().without_data();
+    let x = Tensor::<2>::zeros([4, 2], &device());
+    let wide = Tensor::<2>::zeros([4, 5], &device());
+    let error = flow.given(&wide).evaluate(x).unwrap_err().to_string();
+    let place = "[1][0]: ";
+    assert!(error.starts_with(place) && error.contains("[4, 3], found [4, 5]"), "{error}");
+
+    // Built with a condition, used without one.
+    let Flow { bijector, .. } = flow;
+    let error = Flow::<_, _, 2>::new(bijector, StandardNormal::new(), [1, 2]);
+    let error = error.map(|_| ()).unwrap_err().to_string();
+    assert!(error.starts_with("[1][0]: Mlp: expected a condition"), "{error}");
 }
 
 /// Each layer alone is within the limit, and two are not. Nothing of either is allocated: they are

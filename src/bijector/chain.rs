@@ -29,9 +29,28 @@ pub trait Members<const D: usize, C: Context> {
     fn members(&self) -> Vec<Entry<'_, D, C>>;
 }
 
+/// The place of a member with this name, as errors show it: `[0]` for an element of a tuple or a
+/// list, `.squeeze` for a field. Used by [`chain!`](crate::chain).
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Place<N>(pub N);
+
+impl<N: Display> Display for Place<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.0.to_string();
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            write!(f, "[{name}]")
+        } else {
+            write!(f, ".{name}")
+        }
+    }
+}
+
 /// A member of a composition, with its name and its direction.
 pub struct Entry<'a, const D: usize, C: Context> {
     name: Option<String>,
+    /// Whether an error shows the name. The configuration of a variant does not know it.
+    placed: bool,
     direction: Direction,
     member: &'a dyn Member<D, C>,
 }
@@ -39,12 +58,25 @@ pub struct Entry<'a, const D: usize, C: Context> {
 impl<'a, const D: usize, C: Context> Entry<'a, D, C> {
     /// A member whose parameters have this name in their paths.
     pub fn new(name: impl Display, direction: Direction, member: &'a dyn Member<D, C>) -> Self {
-        Self { name: Some(name.to_string()), direction, member }
+        Self { name: Some(name.to_string()), placed: true, direction, member }
     }
 
     /// A member that adds no segment to the paths of its parameters.
     pub fn unnamed(member: &'a dyn Member<D, C>) -> Self {
-        Self { name: None, direction: Direction::Forward, member }
+        Self { name: None, placed: false, direction: Direction::Forward, member }
+    }
+
+    /// The layer in an enum, whose parameters have the variant's name in their paths.
+    pub fn variant(name: impl Display, member: &'a dyn Member<D, C>) -> Self {
+        Self { name: Some(name.to_string()), ..Self::unnamed(member) }
+    }
+
+    /// A result of the member, with its place in the error.
+    fn at_place<T>(&self, result: Result<T, ShapeError>) -> Result<T, ShapeError> {
+        result.map_err(|error| match &self.name {
+            Some(name) if self.placed => error.at(Place(name)),
+            _ => error,
+        })
     }
 }
 
@@ -247,7 +279,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
         context: &C,
         visit: &mut Visit<'_, D>,
     ) -> Tensor<D> {
-        ordered(bijector, direction).fold(x, |x, Entry { name, direction, member }| {
+        ordered(bijector, direction).fold(x, |x, Entry { name, direction, member, .. }| {
             let layers = |visit: &mut Visit<'_, D>| member.visit(direction, x, context, visit);
             match name {
                 Some(name) => visit.within(name, layers),
@@ -263,7 +295,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
         context: &C,
         replay: &mut Replay<C>,
     ) -> (Tensor<D>, Tensor<1>) {
-        summed(ordered(bijector, direction), x, |Entry { name, direction, member }, x| {
+        summed(ordered(bijector, direction), x, |Entry { name, direction, member, .. }, x| {
             let pass =
                 |replay: &mut Replay<C>| member.replay_forward(direction, x, context, replay);
             match name {
@@ -281,7 +313,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
         replay: &mut Replay<C>,
     ) -> Cotangent<D> {
         let members: Vec<_> = ordered(bijector, direction).collect();
-        members.into_iter().rev().fold(back, |back, Entry { name, direction, member }| {
+        members.into_iter().rev().fold(back, |back, Entry { name, direction, member, .. }| {
             let pass =
                 |replay: &mut Replay<C>| member.replay_back(direction, back, context, replay);
             match name {
@@ -292,7 +324,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
     }
 
     fn accepts(bijector: &B) -> Result<(), ShapeError> {
-        bijector.members().iter().try_for_each(|entry| entry.member.accepts())
+        bijector.members().iter().try_for_each(|entry| entry.at_place(entry.member.accepts()))
     }
 
     fn shape_given(
@@ -303,7 +335,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
     ) -> Result<[usize; D], ShapeError> {
         let mut members = ordered(bijector, direction);
         members.try_fold(shape, |shape, entry| {
-            entry.member.shape_given(entry.direction, shape, context)
+            entry.at_place(entry.member.shape_given(entry.direction, shape, context))
         })
     }
 }

@@ -146,10 +146,9 @@ macro_rules! choice_of_bijectors {
             $($type: $crate::Bijector<D, C>,)+
         {
             fn members(&self) -> Vec<$crate::bijector::Entry<'_, D, C>> {
-                let forward = $crate::bijector::Direction::Forward;
                 vec![match self {
                     $(Self::$variant(inner) => {
-                        $crate::bijector::Entry::new(stringify!($variant), forward, inner)
+                        $crate::bijector::Entry::variant(stringify!($variant), inner)
                     }),+
                 }]
             }

@@ -6,7 +6,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::bijector::chain::{Entry, Members};
+use crate::bijector::chain::{Entry, Members, Place};
 use crate::bijector::drive::Direction;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
@@ -108,14 +108,21 @@ macro_rules! chain {
             $($type: $crate::ShapeMap<D>,)+
         {
             fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
-                $(let shape = $crate::bijector::Direction::$direction.shape(&self.$field, shape)?;)+
+                $(
+                    let direction = $crate::bijector::Direction::$direction;
+                    let shape = direction.shape(&self.$field, shape);
+                    let place = $crate::bijector::chain::Place(stringify!($field));
+                    let shape = shape.map_err(|error| error.at(place))?;
+                )+
                 Ok(shape)
             }
 
             fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
                 $(
                     let back = $crate::bijector::Direction::$back;
-                    let shape = back.input_shape(&self.$back_field, shape)?;
+                    let shape = back.input_shape(&self.$back_field, shape);
+                    let place = $crate::bijector::chain::Place(stringify!($back_field));
+                    let shape = shape.map_err(|error| error.at(place))?;
                 )+
                 Ok(shape)
             }
@@ -188,11 +195,15 @@ tuple!(B0 0, B1 1, B2 2, B3 3, B4 4, B5 5, B6 6, B7 7);
 
 impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Vec<B> {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+        self.iter().enumerate().try_fold(shape, |shape, (index, member)| {
+            member.output_shape(shape).map_err(|error| error.at(Place(index)))
+        })
     }
 
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().rev().try_fold(shape, |shape, member| member.input_shape(shape))
+        self.iter().enumerate().rev().try_fold(shape, |shape, (index, member)| {
+            member.input_shape(shape).map_err(|error| error.at(Place(index)))
+        })
     }
 }
 

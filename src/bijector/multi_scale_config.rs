@@ -22,7 +22,7 @@ use burn::config::Config;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::multi_scale::{MultiScale, scales};
+use super::multi_scale::{MultiScale, place, scales};
 use super::{LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::ConfigError;
@@ -52,11 +52,6 @@ impl<T> MultiScaleConfig<T> {
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::at_most("MultiScaleConfig", "levels", self.levels.len(), MOST_REPEATS)
     }
-}
-
-/// The place of a level.
-fn place(index: usize) -> String {
-    format!(".levels[{index}]")
 }
 
 impl<C: Context, T: LayerConfig<4, C>> LayerConfig<4, C> for MultiScaleConfig<T> {

@@ -216,7 +216,17 @@ pub enum ConfigError {
     },
     /// The layers do not fit the data or each other.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
+}
+
+/// The place of a member becomes the place of the configuration's part.
+impl From<ShapeError> for ConfigError {
+    fn from(error: ShapeError) -> Self {
+        match error {
+            ShapeError::At { path, error } => Self::Shape(*error).at(path),
+            error => Self::Shape(error),
+        }
+    }
 }
 
 impl ConfigError {

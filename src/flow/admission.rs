@@ -5,7 +5,7 @@
 //! ```
 //! A flow without parameters computes in float32 or float64, on the device of its data.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::Flow;
@@ -14,6 +14,7 @@ use crate::context::{Context, ContextPart, check_finite};
 use crate::error::{FlowError, ShapeError};
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
+use crate::tensor::dtype::widest;
 
 /// Type and device of a tensor.
 #[derive(Debug, Clone)]
@@ -73,25 +74,6 @@ impl Placement {
         };
         let device = module.devices().into_iter().chain(prior.devices()).next();
         Ok(Self { dtype, device: device.unwrap_or_else(|| data.device.clone()) })
-    }
-}
-
-/// Float64 if any float parameter has that type, else float32: networks may store their parameters
-/// in a half-precision type, which is too coarse for densities. `None` without parameters.
-pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
-    let mut widest = Widest(None);
-    module.visit(&mut widest);
-    prior.visit(&mut widest);
-    widest.0
-}
-
-struct Widest(Option<DType>);
-
-impl ModuleVisitor for Widest {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // The type of the stored value. The effective weight would be computed for nothing.
-        let double = param.base().dtype() == DType::F64 || self.0 == Some(DType::F64);
-        self.0 = Some(if double { DType::F64 } else { DType::F32 });
     }
 }
 

@@ -36,7 +36,6 @@ use std::marker::PhantomData;
 use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault};
 use burn::tensor::{DType, Device, Tensor};
 
-use admission::widest;
 pub(crate) use admission::{Admitted, Placement, expected};
 pub use density::Density;
 pub use given::Given;
@@ -53,6 +52,7 @@ use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::flow::surjection::{Continuous, Surjection};
 use crate::flow::uninit::Uninit;
 use crate::prior::Prior;
+use crate::tensor::dtype::widest;
 use crate::tensor::type_name::full_type_name;
 
 /// A density of tensors with `D` axes, given a condition `C`.

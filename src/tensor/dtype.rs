@@ -48,3 +48,22 @@ pub(crate) fn narrowest<M: Module>(module: &M) -> Option<DType> {
     module.visit(&mut visitor);
     visitor.0
 }
+
+/// Float64 if any float parameter has that type, else float32: networks may store their parameters
+/// in a half-precision type, which is too coarse for densities. `None` without parameters.
+pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
+    let mut widest = Widest(None);
+    module.visit(&mut widest);
+    prior.visit(&mut widest);
+    widest.0
+}
+
+struct Widest(Option<DType>);
+
+impl ModuleVisitor for Widest {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // The type of the stored value. The effective weight would be computed for nothing.
+        let double = param.base().dtype() == DType::F64 || self.0 == Some(DType::F64);
+        self.0 = Some(if double { DType::F64 } else { DType::F32 });
+    }
+}

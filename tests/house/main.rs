@@ -4,6 +4,7 @@ mod bijectors;
 mod comments;
 mod exports;
 mod floors;
+mod rings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ mod parts;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use self::parts::{Parts, Scale};
+use self::parts::{LAYER, Parts, Scale};
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::bijector::{Bijector, Direction, Drive, ShapeMap};
@@ -86,7 +86,10 @@ pub struct Latents {
     pub levels: Vec<Tensor<4>>,
 }
 
-const LAYER: &str = "MultiScale";
+/// The place of a level in errors.
+pub(super) fn place(index: usize) -> String {
+    format!(".levels[{index}]")
+}
 
 /// The shapes at every level of an image. `shape_of` returns the output shape of the level with an
 /// index.
@@ -163,9 +166,10 @@ impl<S> MultiScale<S> {
                 }
                 shape[1] *= 2;
             }
-            let scale = Scale { input: level.input_shape(shape)?, output: shape };
+            let placed = |error: ShapeError| error.at(place(index));
+            let scale = Scale { input: level.input_shape(shape).map_err(placed)?, output: shape };
             scale.check()?;
-            level.output_shape_given(scale.input, context)?;
+            level.output_shape_given(scale.input, context).map_err(placed)?;
             shape = scale.input;
             scales.push(scale);
         }
@@ -181,7 +185,9 @@ impl<S> MultiScale<S> {
         shape: [usize; 4],
         shape_of: impl Fn(&S, [usize; 4]) -> Result<[usize; 4], ShapeError>,
     ) -> Result<Vec<Scale>, ShapeError> {
-        scales(self.levels.len(), shape, |index, shape| shape_of(&self.levels[index], shape))
+        scales(self.levels.len(), shape, |index, shape| {
+            shape_of(&self.levels[index], shape).map_err(|error| error.at(place(index)))
+        })
     }
 
     /// [`MultiScale::scales`] for a forward or inverse pass. Panics on an error.
@@ -327,7 +333,11 @@ impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
     }
 
     fn accepts(bijector: &MultiScale<S>) -> Result<(), ShapeError> {
-        bijector.levels.iter().try_for_each(S::accepts)
+        bijector
+            .levels
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, level)| level.accepts().map_err(|error| error.at(place(index))))
     }
 
     /// The shape is kept: latents have the shape of the data.

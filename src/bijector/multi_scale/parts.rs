@@ -3,9 +3,11 @@
 
 use burn::tensor::Tensor;
 
-use super::LAYER;
 use crate::bijector::Direction;
 use crate::error::ShapeError;
+
+/// The layer, in errors.
+pub(super) const LAYER: &str = "MultiScale";
 
 /// The shapes at a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 
-use super::measure::{count_non_finite, difference, mean, range};
+use super::diagnosis::LayerDiagnosis;
+use super::diagnosis_config::DiagnosisConfig;
+use super::measure::{Range, count_non_finite, difference, mean, range};
 use super::singular::log_singular_values;
-use super::{DiagnosisConfig, LayerDiagnosis, Range};
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
 use crate::error::FlowError;
 use crate::flow::non_finite;

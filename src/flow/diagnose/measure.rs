@@ -1,9 +1,27 @@
 //! Summaries of the values of a tensor, computed in float64 on the host.
 
 use burn::tensor::Tensor;
+use serde::Serialize;
 
-use super::{Range, Size};
 use crate::error::FlowError;
+
+/// Largest and mean absolute difference. NaN if a difference is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Size {
+    /// Largest.
+    pub max: f64,
+    /// Mean.
+    pub mean: f64,
+}
+
+/// Smallest and largest of the finite values; NaN if there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Range {
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
 
 pub(super) fn numbers<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f64>, FlowError> {
     let data = tensor

@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Diagnosis, LayerDiagnosis};
+use super::diagnosis::{Diagnosis, LayerDiagnosis};
 use crate::whole_file;
 
 /// A plot that could not be drawn or written.

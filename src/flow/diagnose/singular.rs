@@ -12,8 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::Range;
-use super::measure::{extremes, numbers};
+use super::measure::{Range, extremes, numbers};
 use crate::error::FlowError;
 use crate::flow::non_finite;
 use crate::tensor::graph::constant;

@@ -2,7 +2,8 @@
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
-use super::{Diagnosis, LayerDiagnosis, Range, Size};
+use super::diagnosis::{Diagnosis, LayerDiagnosis};
+use super::measure::{Range, Size};
 
 const HEAD: [&str; 13] = [
     "path",

@@ -1,0 +1,168 @@
+//! Rings of files: no file of a room reaches itself through what it and others import.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{files, root};
+
+/// Rooms that are searched: all but kernels, whose operations are rooms of their own, and the
+/// checks of `testing`, which form one family.
+const NOT_SEARCHED: [&str; 2] = ["kernel", "testing"];
+
+/// The trait of bijectors with the two things that its methods mention and that mention it.
+const TRAIT: [&str; 3] = ["bijector", "bijector::replay", "bijector::visit"];
+
+/// The code of a file without comments, tests and re-exports.
+fn code(text: &str) -> String {
+    let lines: Vec<&str> =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = lines.join("\n");
+    code.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+}
+
+/// The paths of a `use` with its groups taken apart.
+fn leaves(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((start, group)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        return vec![path.split_whitespace().collect()];
+    };
+    let group = &group[..group.rfind('}').unwrap_or(group.len())];
+    let (mut depth, mut members) = (0, vec![String::new()]);
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if c == ',' && depth == 0 {
+            members.push(String::new());
+        } else if let Some(last) = members.last_mut() {
+            last.push(c);
+        }
+    }
+    let members = members.iter().filter(|member| !member.trim().is_empty());
+    members
+        .flat_map(|member| leaves(member))
+        .map(|rest| format!("{}{rest}", start.trim()))
+        .collect()
+}
+
+/// The paths that a file names, from the root of the crate: those of its `use` lines and those that
+/// begin with `crate::` elsewhere. A folder that re-exports its files does not import them.
+fn paths(text: &str, module: &[&str]) -> Vec<Vec<String>> {
+    let code = code(text);
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("use ") {
+        let before = code[..at].rsplit('\n').next().unwrap_or_default();
+        if before.trim().is_empty() {
+            found.extend(leaves(code[at + 4..].split(';').next().unwrap_or_default()));
+        }
+    }
+    for (at, _) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | '$' | ':')) {
+            let path = code[at..].chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c));
+            found.push(path.collect());
+        }
+    }
+    let absolute = |path: &String| -> Option<Vec<String>> {
+        let mut parts: Vec<&str> = path.split("::").collect();
+        let mut from = match parts[0] {
+            "crate" => Vec::new(),
+            "self" => module.to_vec(),
+            "super" => module[..module.len() - 1].to_vec(),
+            _ => return None,
+        };
+        parts.remove(0);
+        while parts.first() == Some(&"super") {
+            parts.remove(0);
+            from.pop();
+        }
+        Some(from.into_iter().chain(parts).map(str::to_owned).collect())
+    };
+    found.iter().filter_map(absolute).collect()
+}
+
+/// The file of a path: its longest beginning that is one.
+fn file_of(path: &[String], files: &BTreeSet<String>) -> Option<String> {
+    (1..=path.len()).rev().map(|n| path[..n].join("::")).find(|name| files.contains(name))
+}
+
+/// What each file imports.
+fn edges() -> BTreeMap<String, BTreeSet<String>> {
+    let mut modules = BTreeMap::new();
+    for (path, text) in files("src", "rs") {
+        let own = path.strip_prefix(root().join("src")).unwrap().with_extension("");
+        let mut parts: Vec<&str> = own.iter().map(|part| part.to_str().unwrap()).collect();
+        parts.pop_if(|last| *last == "mod");
+        if !["lib", "prelude", "result"].contains(&parts[0]) && !NOT_SEARCHED.contains(&parts[0]) {
+            modules.insert(parts.join("::"), text);
+        }
+    }
+    let names: BTreeSet<String> = modules.keys().cloned().collect();
+    let imports = |(name, text): (&String, &String)| {
+        let parts: Vec<&str> = name.split("::").collect();
+        let files = paths(text, &parts).into_iter().filter_map(|path| file_of(&path, &names));
+        (name.clone(), files.filter(|file| file != name).collect())
+    };
+    modules.iter().map(imports).collect()
+}
+
+/// The files that can be reached from a file.
+fn reach<'a>(from: &'a str, edges: &'a BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'a String> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![from]);
+    while let Some(name) = open.pop() {
+        open.extend(edges[name].iter().filter(|next| found.insert(*next)).map(String::as_str));
+    }
+    found
+}
+
+/// The rings: sets of files each of which reaches all others.
+fn rings(edges: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<&String>> {
+    let reached: BTreeMap<&String, BTreeSet<&String>> =
+        edges.keys().map(|name| (name, reach(name, edges))).collect();
+    let ring = |name: &&String| -> Vec<&String> {
+        edges
+            .keys()
+            .filter(|other| reached[*name].contains(other) && reached[other].contains(name))
+            .collect()
+    };
+    edges.keys().map(|name| ring(&name)).filter(|ring| ring.len() > 1).collect()
+}
+
+#[test]
+fn files_form_no_ring_but_that_of_the_trait() {
+    let edges = edges();
+    let count: usize = edges.values().map(BTreeSet::len).sum();
+    assert!(count > 600, "{count} imports were found");
+    let rings = rings(&edges);
+    let expected: Vec<String> = TRAIT.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(rings, BTreeSet::from([expected.iter().collect()]));
+}
+
+#[test]
+fn rings_are_found() {
+    let text = "
+pub use crate::law::Law;
+use crate::{bijector::{Bijector, visit::Visit}, context::Context};
+use super::super::reshape::Swap;
+fn f(x: &crate::error::ShapeError) { $crate::flow::no(); }
+";
+    let found: BTreeSet<String> =
+        paths(text, &["law", "affine"]).iter().map(|path| path.join("::")).collect();
+    for path in
+        ["bijector::Bijector", "bijector::visit::Visit", "reshape::Swap", "error::ShapeError"]
+    {
+        assert!(found.contains(path), "{path} is not in {found:?}");
+    }
+    assert!(!found.iter().any(|path| path.starts_with("flow")));
+
+    let names =
+        |list: &[&str]| -> BTreeSet<String> { list.iter().map(|&n| n.to_owned()).collect() };
+    let edges = BTreeMap::from([
+        ("a".to_owned(), names(&["b"])),
+        ("b".to_owned(), names(&["c"])),
+        ("c".to_owned(), names(&["b"])),
+    ]);
+    assert_eq!(rings(&edges), BTreeSet::from([vec![&"b".to_owned(), &"c".to_owned()]]));
+}
