@@ -1,4 +1,4 @@
-//! What a program needs that builds a flow, fits it and asks it.
+//! The names that most programs need: to build a flow, fit it, evaluate it and sample from it.
 //!
 //! ```
 //! use flowkit::prelude::*;

@@ -1,4 +1,4 @@
-//! One error for a whole program: every error of the crate becomes it by `?`.
+//! One error type for a whole program: `?` converts every error of the crate to it.
 
 use crate::data::DataError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
@@ -7,7 +7,7 @@ use crate::train::{CheckpointError, FitError, TrainError};
 
 /// Any error of this crate, or of files.
 ///
-/// Each call returns the narrower error of its own; this one is for programs that end at the first.
+/// Each function returns a narrower error. This one is for programs that stop at the first error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,6 +26,10 @@ pub enum Error {
     /// An update.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A fit that failed after it began. The best weights until then are not kept here:
+    /// [`FitError::into_best`] returns them.
+    #[error("training failed: {0}")]
+    Training(TrainError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -40,18 +44,17 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// The best weights of a failed training are not kept: [`FitError::into_best`] returns
-/// them.
 impl<F: FitFlow> From<FitError<F>> for Error {
     fn from(error: FitError<F>) -> Self {
         match error {
             FitError::Config(error) => error.into(),
             FitError::Data(error) => error.into(),
             FitError::Flow(error) => error.into(),
-            FitError::Train(error) | FitError::Broken { error, .. } => error.into(),
+            FitError::Train(error) => error.into(),
+            FitError::Broken { error, .. } => Self::Training(error),
         }
     }
 }
 
-/// What a program returns: `fn main() -> flowkit::Result<()>`.
+/// The result of a program: `fn main() -> flowkit::Result<()>`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -346,12 +346,12 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
 /// there.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Starting<B> {
+pub struct InitOnce<B> {
     bijector: B,
     met: bool,
 }
 
-impl<B> Starting<B> {
+impl<B> InitOnce<B> {
     /// A member before its first occurrence.
     pub fn new(bijector: B) -> Self {
         Self { bijector, met: false }

@@ -158,7 +158,7 @@ macro_rules! chain {
                 context: &C,
             ) -> (Self, ::burn::tensor::Tensor<D>) {
                 let $open = self;
-                $(let $local = $crate::bijector::chain::Starting::new($local);)+
+                $(let $local = $crate::bijector::chain::InitOnce::new($local);)+
                 $(
                     let direction = $crate::bijector::Direction::$direction;
                     let ($member, x) = $member.next(direction, x, context);

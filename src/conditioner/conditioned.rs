@@ -98,13 +98,13 @@ impl<N: ModuleDisplay> Conditioned<N> {
         if F::SETS_THETA_INIT {
             return Ok(conditioned);
         }
-        let theta = conditioned.start(site)?;
+        let theta = conditioned.example_theta(site)?;
         let [_, params, dims] = theta.dims();
         let values: Vec<f64> = theta.into_data().iter::<f64>().collect();
         let check = |element: usize| {
-            let start: Vec<f64> =
+            let init: Vec<f64> =
                 (0..params).map(|parameter| values[parameter * dims + element]).collect();
-            law.check_init(type_name::<N>(), &start)
+            law.check_init(type_name::<N>(), &init)
         };
         match elements {
             None => (0..dims).try_for_each(check),
@@ -115,7 +115,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
 
     /// Parameters that the network computes for one example. The elements of the example differ, so
     /// the parameters that a network with weights computes from them differ too.
-    fn start<const D: usize>(&self, site: &NetSite<D>) -> Result<Tensor<3>, ConfigError>
+    fn example_theta<const D: usize>(&self, site: &NetSite<D>) -> Result<Tensor<3>, ConfigError>
     where
         N: Net<D>,
     {

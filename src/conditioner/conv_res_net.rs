@@ -51,10 +51,10 @@ impl NetConfig<4> for ConvResNetConfig {
     fn build(&self, site: &NetSite<4>) -> Result<ConvResNet, ConfigError> {
         self.num_params(site)?;
         let (f, device) = (self.n_filters, site.device());
-        let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvInit| {
+        let conv = |inputs: usize, outputs: usize, kernel: usize, init: ConvInit| {
             DataInitConvConfig::new(inputs, outputs)
                 .with_kernel(kernel)
-                .with_init(start)
+                .with_init(init)
                 .build(device)
         };
         let norm = || ChannelNormConfig::new(f).build(device);

@@ -70,7 +70,7 @@ impl NetConfig<4> for GatedNetConfig {
         self.num_params(site)?;
         let ([_, c, h, w], f, device) = (site.identity(), self.n_filters, site.device());
         let conv =
-            |inputs, outputs, start| self.style.conv(inputs, outputs, 3, start).build(device);
+            |inputs, outputs, init| self.style.conv(inputs, outputs, 3, init).build(device);
         let input = conv(c, f, self.style.inner)?;
         let positions = self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device));
         let block = self.block(site);

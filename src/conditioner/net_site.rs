@@ -159,17 +159,17 @@ impl<const D: usize> NetSite<D> {
     /// [`NetSite::theta_init`]: output `j·C + c` is parameter `j` of channel `c` of `C`. It
     /// allocates nothing before its first use.
     pub fn bias(&self) -> Param<Tensor<1>> {
-        let (start, width) = (self.theta_init.clone(), self.transformed[1]);
+        let (init, width) = (self.theta_init.clone(), self.transformed[1]);
         let bias = Initializer::Zeros.init([self.n_outputs()], &self.device);
-        if start.iter().all(|&value| value == 0.0) {
+        if init.iter().all(|&value| value == 0.0) {
             return bias;
         }
         bias.init_mapper(move |zeros: Tensor<1>| {
-            let values: Vec<f64> = start.iter().flat_map(|&value| vec![value; width]).collect();
+            let values: Vec<f64> = init.iter().flat_map(|&value| vec![value; width]).collect();
             let n = values.len();
-            let start =
+            let init =
                 Tensor::from_data(TensorData::new(values, [n]), (&zeros.device(), zeros.dtype()));
-            start.set_require_grad(zeros.is_require_grad())
+            init.set_require_grad(zeros.is_require_grad())
         })
     }
 }

@@ -17,20 +17,20 @@ pub(crate) fn of<L: Law>(
     law: &L,
 ) -> Result<Vec<f64>, ConfigError> {
     const FIELD: &str = "theta_init";
-    let Some(start) = own else {
-        let start = law.theta_init();
-        return law.check_init(config, &start).map(|()| start);
+    let Some(init) = own else {
+        let init = law.theta_init();
+        return law.check_init(config, &init).map(|()| init);
     };
-    if start.len() != law.n_params() {
+    if init.len() != law.n_params() {
         return Err(ConfigError::Length {
             config,
             field: FIELD,
             expected: law.n_params(),
-            found: start.len(),
+            found: init.len(),
         });
     }
     if let Some(&found) =
-        start.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX))
+        init.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX))
     {
         return Err(ConfigError::OutOfRange {
             config,
@@ -39,5 +39,5 @@ pub(crate) fn of<L: Law>(
             found,
         });
     }
-    law.check_init(config, start).map(|()| start.clone())
+    law.check_init(config, init).map(|()| init.clone())
 }

@@ -5,7 +5,7 @@
 //! Bounded   W = P·(I + N_l)·D·(I + N_u)     N_l, N_u strictly triangular,  |s| < s_max
 //!           D = diag(sign·exp(s))
 //! forward   z[:, p] = W x[:, p]             inverse   x = W⁻¹ z
-//! log_det   P·Σ_c s_c                       P positions per channel
+//! log_det   n·Σ_c s_c                       n positions per channel
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
@@ -42,7 +42,7 @@
 //! differential is `W⁻¹(dz − dW x)`, that of the inverse itself.
 //!
 //! # Cost
-//! `O(C³ + B·C²·P)` forward, `O(C³ log C + B·C²·P)` inverse. No device-to-host copy in either
+//! `O(C³ + B·C²·n)` forward, `O(C³ log C + B·C²·n)` inverse. No device-to-host copy in either
 //! direction.
 //!
 //! # Reference
