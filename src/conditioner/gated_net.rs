@@ -69,8 +69,7 @@ impl NetConfig<4> for GatedNetConfig {
     fn build(&self, site: &NetSite<4>) -> Result<GatedNet, ConfigError> {
         self.num_params(site)?;
         let ([_, c, h, w], f, device) = (site.identity(), self.n_filters, site.device());
-        let conv =
-            |inputs, outputs, init| self.style.conv(inputs, outputs, 3, init).build(device);
+        let conv = |inputs, outputs, init| self.style.conv(inputs, outputs, 3, init).build(device);
         let input = conv(c, f, self.style.inner)?;
         let positions = self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device));
         let block = self.block(site);

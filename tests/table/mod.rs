@@ -10,6 +10,7 @@ mod networks;
 mod scales;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use burn::module::DisplaySettings;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -90,9 +91,11 @@ impl Case {
 pub fn check_all(check: Check) {
     let mut failures = Vec::new();
     for case in cases() {
+        let begin = Instant::now();
         match (case.run)(check) {
             Ok(outcome) => {
-                println!("{:<40} {:>5.1} % of the tolerance", case.name, 100.0 * outcome.used)
+                let (used, seconds) = (100.0 * outcome.used, begin.elapsed().as_secs_f64());
+                println!("{:<40} {used:>5.1} % of the tolerance, {seconds:.1} s", case.name);
             }
             Err(failure) => failures.push(format!("{}: {failure}", case.name)),
         }
