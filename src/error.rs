@@ -31,7 +31,8 @@ pub enum ShapeError {
     },
     /// One axis cannot be divided into equal parts.
     #[error(
-        "{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape {shape:?}"
+        "{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape \
+         {shape:?}"
     )]
     NotDivisible {
         /// Type of the layer.
@@ -106,7 +107,8 @@ pub enum ShapeError {
     /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into
     /// channels.
     #[error(
-        "{layer}: each level must keep the shape or squeeze it, found one that maps {shape:?} to {output:?}"
+        "{layer}: each level must keep the shape or squeeze it, found one that maps {shape:?} to \
+         {output:?}"
     )]
     NotSqueezed {
         /// Type of the layer.
@@ -139,7 +141,8 @@ pub enum ShapeError {
     },
     /// A bijector changes the shape but does not define the shape map of its inverse.
     #[error(
-        "{layer}: must implement `ShapeMap::input_shape`, because it maps shape {shape:?} to {output:?}"
+        "{layer}: must implement `ShapeMap::input_shape`, because it maps shape {shape:?} to \
+         {output:?}"
     )]
     InverseUnknown {
         /// Type of the layer.

@@ -328,7 +328,8 @@ fn the_first_difference_is_named_and_the_others_counted() {
     let error = stored(&self::spline().build().unwrap()).apply("model", spline()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`model.bound`: the module has `2.0`, the checkpoint was saved with `3.0`; 2 more differences"
+        "`model.bound`: the module has `2.0`, the checkpoint was saved with `3.0`; 2 more \
+         differences"
     );
 }
 

@@ -74,7 +74,8 @@ fn configurations_say_what_is_wrong() {
         ),
         (
             divides(Mask::Explicit(vec![true; 3]), 3),
-            "the mask leaves 3 of 3 elements unchanged; at least one must be unchanged and one transformed",
+            "the mask leaves 3 of 3 elements unchanged; at least one must be unchanged and one \
+             transformed",
         ),
         (divides(Mask::Explicit(vec![false; 3]), 3), "the mask leaves 0 of 3 elements unchanged"),
         (second, "the mask leaves 0 of 3 elements unchanged"),
@@ -161,7 +162,8 @@ fn configurations_say_which_shapes_they_take() {
     );
     assert_eq!(
         order(vec![0, 1, 2, 3]),
-        "PermutationConfig: `order` must contain each index of 0..3 exactly once, found [0, 1, 2, 3]"
+        "PermutationConfig: `order` must contain each index of 0..3 exactly once, found \
+         [0, 1, 2, 3]"
     );
     assert_eq!(
         refusal(&HouseholderConfig::new(4), [1, 3]),

@@ -146,7 +146,8 @@ fn levels_that_do_not_fit_are_named() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "MultiScale: each level must keep the shape or squeeze it, found one that maps [1, 4, 2, 2] to [1, 1, 4, 4]"
+        "MultiScale: each level must keep the shape or squeeze it, found one that maps \
+         [1, 4, 2, 2] to [1, 1, 4, 4]"
     );
 }
 
@@ -202,7 +203,8 @@ fn classes_are_checked_at_the_door() {
     let error = minute().with_prior(CLASSES).build(&device).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "GlowConfig: expected a prior without classes, or `build_classes`, found `GlowPrior::Classes`"
+        "GlowConfig: expected a prior without classes, or `build_classes`, found \
+         `GlowPrior::Classes`"
     );
     let class = |batch, width| Tensor::<2>::zeros([batch, width], &device);
     let error = minute().build_classes(&device).unwrap_err();

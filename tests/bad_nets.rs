@@ -109,7 +109,8 @@ fn configurations_say_what_is_wrong() {
         (plan(2, MafConfig::new(0)), "MafConfig: `n_layers`"),
         (
             plan(1, maf()),
-            "[0][1]: MaskedAutoregressiveConfig: with one element, an affine law and no condition, every choice",
+            "[0][1]: MaskedAutoregressiveConfig: with one element, an affine law and no condition, \
+             every choice",
         ),
         (plan(1, MafConfig::new(9)), "use a nonlinear law (`RationalQuadraticSpline`"),
         (plan(1, maf().with_law(AffineConfig::new(AffineForm::Normal).into())), "give a condition"),

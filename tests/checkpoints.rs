@@ -69,9 +69,10 @@ fn a_damaged_one_is_skipped_and_named() {
     damage(&checkpoints.path(30));
     let newest = checkpoints.latest().unwrap().unwrap();
     assert_eq!(newest.step, 20);
-    assert!(
-        matches!(&newest.damaged[..], [CheckpointError::Checksum { path, .. }] if *path == checkpoints.path(30))
-    );
+    assert!(matches!(
+        &newest.damaged[..],
+        [CheckpointError::Checksum { path, .. }] if *path == checkpoints.path(30)
+    ));
     fs::write(checkpoints.path(20), b"").unwrap();
     assert_eq!(latest(&checkpoints), Some((10, 2)));
     damage(&checkpoints.path(10));

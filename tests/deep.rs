@@ -71,7 +71,8 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     let recomputed = trainer.guard().map_or(0, |guard| guard.recomputed().count());
     let spacing = trainer.guard().map(flowkit::bijector::replay::DriftGuard::spacing);
     println!(
-        "{backward:?}: {:.4} to {:.4} bits/dim (one-sample bound), drift {drift:.1e}, {recomputed} layers recomputed, spacing {spacing:?}",
+        "{backward:?}: {:.4} to {:.4} bits/dim (one-sample bound), drift {drift:.1e}, {recomputed} \
+         layers recomputed, spacing {spacing:?}",
         bits[0],
         bits[UPDATES - 1]
     );

@@ -303,7 +303,8 @@ fn more_levels_than_a_type_carries_are_refused() {
         .validate()
         .unwrap_err()
         .to_string();
-    let expected = "UniformDequantizationConfig: `n_levels` must be at most 65536 in F32, found 16777216: with fewer than 256";
+    let expected = "UniformDequantizationConfig: `n_levels` must be at most 65536 in F32, found \
+                    16777216: with fewer than 256";
     assert!(error.starts_with(expected) && error.contains("with_dtype(DType::F64)"), "{error}");
 }
 

@@ -100,12 +100,13 @@ fn an_error_says_its_place() {
             &(squeeze(), ElementwiseConfig::new(RationalQuadraticSplineConfig::new(1))),
             &images([1, 2, 2])
         ),
-        "[1].law: RationalQuadraticSplineConfig: `n_bins` = 1 needs a second bin: from corner to corner with slope 1 at \
-         both ends, one bin is the identity whatever theta is"
+        "[1].law: RationalQuadraticSplineConfig: `n_bins` = 1 needs a second bin: from corner to \
+         corner with slope 1 at both ends, one bin is the identity whatever theta is"
     );
     assert_eq!(
         refusal(&vec![Invert::new((Swap::new(), squeeze()))], &images([2, 2, 2])),
-        "[0].inner[1]: Squeeze: axis 1 must be a multiple of 4 and at least 4, found shape [1, 2, 2, 2]"
+        "[0].inner[1]: Squeeze: axis 1 must be a multiple of 4 and at least 4, found shape \
+         [1, 2, 2, 2]"
     );
     assert_eq!(
         refusal(
@@ -287,7 +288,10 @@ fn a_plan_draws_nothing() {
 const VECTORS: &str = r#"[
     {"ActNorm": {"log_scale_factor": 1.0, "constant": "Bounded", "least_deviation": 0.0}},
     {"Stack": [{"Householder": {"n_reflections": 2}}, "Swap"]},
-    {"Elementwise": {"law": {"MixLogCdf": {"n_components": 2, "min_log_scale": -7.0, "max_log_scale": 5.0}}, "noise": 0.1}},
+    {"Elementwise": {
+        "law": {"MixLogCdf": {"n_components": 2, "min_log_scale": -7.0, "max_log_scale": 5.0}},
+        "noise": 0.1
+    }},
     {"Invert": "Sigmoid"}
 ]"#;
 
@@ -356,7 +360,10 @@ fn a_flow_comes_from_a_file() {
     assert_eq!(refusal(&layers, &images([4, 2, 2])), text);
     flows_of(&layers);
 
-    let made = r#"[{ "MaskedAutoregressive": { "law": { "Affine": { "form": "Exponential" } }, "net": { "hidden": [8] } } }]"#;
+    let made = r#"[{ "MaskedAutoregressive": {
+        "law": { "Affine": { "form": "Exponential" } },
+        "net": { "hidden": [8] }
+    } }]"#;
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(made).unwrap();
     agrees(&layers, &vectors(3));
     let text = "[0]: MaskedAutoregressive: expected 2 axes, found shape [1, 3, 2, 2]";

@@ -265,9 +265,11 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
             |outcome| matches!(outcome, UpdateOutcome::Skipped(error) if error.is_non_finite())
         )
     );
-    assert!(
-        matches!(&outcomes[0], UpdateOutcome::Skipped(TrainError::NonFiniteLoss { fault: Some(fault), .. }) if fault.path == "prior")
-    );
+    assert!(matches!(
+        &outcomes[0],
+        UpdateOutcome::Skipped(TrainError::NonFiniteLoss { fault: Some(fault), .. })
+            if fault.path == "prior"
+    ));
     assert_eq!((run.trainer.step_count(), run.weights()), (4, before.clone()));
     // A good one between: the count starts again.
     assert_eq!(run.updates("."), [UpdateOutcome::Done]);
@@ -337,7 +339,11 @@ fn restoring_ends_when_a_run_gets_nowhere() {
         NegativeLogLikelihood::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
     let error = broken.update_on(&run.device, &ordinary).unwrap_err();
     assert!(
-        matches!(&error, TrainError::GaveUp { last, .. } if matches!(**last, TrainError::NonFiniteUpdate { what: "weights", .. })),
+        matches!(
+            &error,
+            TrainError::GaveUp { last, .. }
+                if matches!(**last, TrainError::NonFiniteUpdate { what: "weights", .. })
+        ),
         "{error}"
     );
     let spoilt = spoil(broken.model().clone(), "bijector.bias", f32::INFINITY);
@@ -346,7 +352,10 @@ fn restoring_ends_when_a_run_gets_nowhere() {
         .checkpoint(BTreeMap::new())
         .unwrap_err();
     assert!(
-        matches!(&error, CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")),
+        matches!(
+            &error,
+            CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")
+        ),
         "{error}"
     );
 }

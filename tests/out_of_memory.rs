@@ -125,13 +125,16 @@ fn a_run_without_memory_names_the_policy_that_has_enough() {
 
     let advice = |backward| match backward {
         "store" => {
-            "error: memory ran out under --backward store; continue from the last checkpoint with --resume --backward recompute"
+            "error: memory ran out under --backward store; continue from the last checkpoint with \
+             --resume --backward recompute"
         }
         "recompute" => {
-            "error: memory ran out under --backward recompute; continue from the last checkpoint with --resume --backward reversible"
+            "error: memory ran out under --backward recompute; continue from the last checkpoint \
+             with --resume --backward reversible"
         }
         _ => {
-            "error: memory ran out under --backward reversible; no policy needs less: continue on a machine with more memory, or start again with a smaller --batch"
+            "error: memory ran out under --backward reversible; no policy needs less: continue on \
+             a machine with more memory, or start again with a smaller --batch"
         }
     };
     // Whether a policy has enough, and whether it said what to try if not: a limit at which a

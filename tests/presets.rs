@@ -58,7 +58,8 @@ fn presets_are_found_by_name() {
         let json = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), model);
     }
-    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64, celeba128";
+    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, \
+                    imagenet64, celeba64, celeba128";
     assert_eq!("huge".parse::<FlowPlusPlusPreset>().unwrap_err().to_string(), expected);
 }
 

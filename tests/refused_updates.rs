@@ -220,7 +220,10 @@ fn the_policy_decides_about_an_update_that_overflows() {
                 panic!("{update:?}")
             };
             assert!(
-                matches!(reason, TrainError::NonFiniteUpdate { step: Some(found), .. } if *found == step),
+                matches!(
+                    reason,
+                    TrainError::NonFiniteUpdate { step: Some(found), .. } if *found == step
+                ),
                 "{reason}"
             );
             assert_eq!((update.step, trainer.step_count()), (step, step));

@@ -208,7 +208,8 @@ fn rows_that_cannot_be_inverted_are_named() {
     assert_eq!(error, FlowError::NotInverted { count, total: N * DIMS, rows: bad.clone() });
     let first: Vec<String> = bad[..8].iter().map(usize::to_string).collect();
     let text = format!(
-        "{count} of {} elements are undefined because latents could not be inverted, in examples {} and {} more",
+        "{count} of {} elements are undefined because latents could not be inverted, in examples \
+         {} and {} more",
         N * DIMS,
         first.join(", "),
         bad.len() - 8

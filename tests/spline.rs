@@ -191,7 +191,8 @@ fn both_types_agree_with_the_definition() {
             }
         }
         println!(
-            "{dtype:?}: value {value:.2}, log-derivative {log_derivative:.2}, inverse {back:.2} limits"
+            "{dtype:?}: value {value:.2}, log-derivative {log_derivative:.2}, inverse {back:.2} \
+             limits"
         );
         let bound = if dtype == DType::F32 { roughness(&Device::default()) } else { 1.0 };
         assert!(

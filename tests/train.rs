@@ -103,7 +103,11 @@ fn a_gradient_that_is_not_finite_is_named() {
     for (first, second, name) in cases {
         let error = clip_global_norm(gradients(&model, first, second), &model, 1.0).unwrap_err();
         assert!(
-            matches!(&error, TrainError::NonFiniteGradient { step: None, parameter, fault: None } if parameter == name),
+            matches!(
+                &error,
+                TrainError::NonFiniteGradient { step: None, parameter, fault: None }
+                    if parameter == name
+            ),
             "{error}"
         );
     }

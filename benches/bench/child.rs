@@ -76,7 +76,8 @@ fn run(program: &str, item: &Item, args: &Args) -> io::Result<bool> {
         let mut line = Notes::new();
         let mode = env::var("BURN_DEVICE").unwrap_or_else(|_| "flex".into());
         let fields = json!({
-            "item": item.name, "impl": "flowkit", "mode": mode, "threads": threads, "round": args.round,
+            "item": item.name, "impl": "flowkit", "mode": mode, "threads": threads,
+            "round": args.round,
         });
         line.extend(fields.as_object().cloned().unwrap_or_default());
         let timed = match &checked {

@@ -89,9 +89,11 @@ impl Timing {
         let used = if clean.len() >= 3 { &clean } else { &all };
         let part = |share: f64| used[((share * used.len() as f64) as usize).min(used.len() - 1)];
         let fields = json!({
-            "median_s": median(used), "min_s": all[0], "p25": part(0.25), "p75": part(0.75), "median_all_s": median(&all),
+            "median_s": median(used), "min_s": all[0], "p25": part(0.25), "p75": part(0.75),
+            "median_all_s": median(&all),
             "cpu_s": median(&cpu), "cpu_min_s": cpu[0], "n": all.len(), "clean_n": clean.len(),
-            "delay_frac": median(&delay), "first_s": first, "quiet": (longest_wait > 0.0).then_some(quiet),
+            "delay_frac": median(&delay), "first_s": first,
+            "quiet": (longest_wait > 0.0).then_some(quiet),
             "waited_s": waited, "rss_before_mb": before, "peak_rss_mb": process::memory("VmHWM"),
         });
         let Value::Object(fields) = fields else { unreachable!("an object was written") };

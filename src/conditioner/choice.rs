@@ -57,7 +57,8 @@ macro_rules! choice_of_nets {
                         $crate::Net::<$axes>::forward(net, identity, context),
                         {
                             let name = stringify!($variant);
-                            panic!("{}", $crate::bijector::choice::other_axes(name, identity.dims()))
+                            let shape = identity.dims();
+                            panic!("{}", $crate::bijector::choice::other_axes(name, shape))
                         }
                     )),+
                 }
@@ -77,7 +78,8 @@ macro_rules! choice_of_nets {
                         },
                         {
                             let name = stringify!($variant);
-                            panic!("{}", $crate::bijector::choice::other_axes(name, identity.dims()))
+                            let shape = identity.dims();
+                            panic!("{}", $crate::bijector::choice::other_axes(name, shape))
                         }
                     )),+
                 }

@@ -22,7 +22,8 @@ pub enum DataError {
     },
     /// An image shape `[channels, height, width]` with a zero, or of too many bytes.
     #[error(
-        "expected an image whose channels, height and width are at least 1 and that fits in memory, found shape {found:?}"
+        "expected an image whose channels, height and width are at least 1 and that fits in \
+         memory, found shape {found:?}"
     )]
     ImageShape {
         /// The shape.
@@ -38,7 +39,8 @@ pub enum DataError {
     },
     /// Two sets to be joined whose images differ in shape.
     #[error(
-        "expected images of shape {expected:?} (channels, height, width) to join the set, found {found:?}"
+        "expected images of shape {expected:?} (channels, height, width) to join the set, found \
+         {found:?}"
     )]
     ShapesDiffer {
         /// The shape of the set.
@@ -57,7 +59,8 @@ pub enum DataError {
     BatchOfZero,
     /// More batches to read ahead than a loader allows.
     #[error(
-        "the number of batches to read ahead must be at most {most}, found {found}: each is held in memory"
+        "the number of batches to read ahead must be at most {most}, found {found}: each is held \
+         in memory"
     )]
     PrefetchTooLarge {
         /// Batches to read ahead.
@@ -75,7 +78,8 @@ pub enum DataError {
     },
     /// No parts, or more parts than examples.
     #[error(
-        "the number of parts must lie in [1, {n_items}], the number of examples of an epoch, found {n_parts}"
+        "the number of parts must lie in [1, {n_items}], the number of examples of an epoch, found \
+         {n_parts}"
     )]
     Parts {
         /// The number of examples.
@@ -85,7 +89,8 @@ pub enum DataError {
     },
     /// An epoch whose step numbers do not fit `usize`.
     #[error(
-        "the epoch must be at most {largest}, found {epoch}: the step numbers of later ones do not fit `usize`"
+        "the epoch must be at most {largest}, found {epoch}: the step numbers of later ones do not \
+         fit `usize`"
     )]
     EpochTooLarge {
         /// The epoch, from 0.
@@ -95,7 +100,8 @@ pub enum DataError {
     },
     /// A batch larger than the set.
     #[error(
-        "the batch size must be at most {n_items}, the number of items, found {batch_size}: an epoch would have no complete batch"
+        "the batch size must be at most {n_items}, the number of items, found {batch_size}: an \
+         epoch would have no complete batch"
     )]
     BatchTooLarge {
         /// The batch size.
@@ -169,7 +175,10 @@ pub enum DataError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A folder that holds none of the known layouts.
-    #[error("{}: no data set found. Expected {}; {left_out}", path.display(), looked_for.join("; "))]
+    #[error(
+        "{}: no data set found. Expected {}; {left_out}",
+        path.display(), looked_for.join("; ")
+    )]
     Unrecognized {
         /// The folder.
         path: PathBuf,
@@ -207,7 +216,11 @@ pub enum DataError {
         found: usize,
     },
     /// A file that does not begin like an idx file of its kind.
-    #[error("{}: expected an idx file of {what}, with magic number {expected:#010x}, found {found:#010x}", path.display())]
+    #[error(
+        "{}: expected an idx file of {what}, with magic number {expected:#010x}, found \
+         {found:#010x}",
+        path.display()
+    )]
     IdxMagic {
         /// The file.
         path: PathBuf,
@@ -225,7 +238,11 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A file that continues after the records that its header counts.
-    #[error("{}: expected {expected} bytes for the {records} records that the header counts, found more", path.display())]
+    #[error(
+        "{}: expected {expected} bytes for the {records} records that the header counts, found \
+         more",
+        path.display()
+    )]
     TrailingBytes {
         /// The file, unpacked if it was packed.
         path: PathBuf,
@@ -235,7 +252,11 @@ pub enum DataError {
         expected: u64,
     },
     /// A file whose header requires more memory than any data set in its format needs.
-    #[error("{}: expected at most {max} bytes, found {bytes} for the {records} records that the header counts", path.display())]
+    #[error(
+        "{}: expected at most {max} bytes, found {bytes} for the {records} records that the header \
+         counts",
+        path.display()
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -257,7 +278,10 @@ pub enum DataError {
         found: usize,
     },
     /// An empty CIFAR-10 file.
-    #[error("{}: expected CIFAR-10 records of {expected} bytes, found an empty file", path.display())]
+    #[error(
+        "{}: expected CIFAR-10 records of {expected} bytes, found an empty file",
+        path.display()
+    )]
     EmptyFile {
         /// The file.
         path: PathBuf,
@@ -265,7 +289,11 @@ pub enum DataError {
         expected: usize,
     },
     /// A file that ends inside a record, or before the last record that its header counts.
-    #[error("{}: truncated: expected {expected} bytes in record {record} (counted from 0), found {found}", path.display())]
+    #[error(
+        "{}: truncated: expected {expected} bytes in record {record} (counted from 0), found \
+         {found}",
+        path.display()
+    )]
     TruncatedRecord {
         /// The file.
         path: PathBuf,
@@ -277,7 +305,10 @@ pub enum DataError {
         found: usize,
     },
     /// A label that the format does not have, so the file has another content.
-    #[error("{}: record {record} (counted from 0): expected a label from {min} to {max}, found {found}", path.display())]
+    #[error(
+        "{}: record {record} (counted from 0): expected a label from {min} to {max}, found {found}",
+        path.display()
+    )]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
@@ -291,7 +322,10 @@ pub enum DataError {
         found: u8,
     },
     /// A CIFAR-10 folder without any `data_batch_*.bin`.
-    #[error("{}: expected at least one file data_batch_*.bin of training images, found none", path.display())]
+    #[error(
+        "{}: expected at least one file data_batch_*.bin of training images, found none",
+        path.display()
+    )]
     NoTrainBatches {
         /// The folder.
         path: PathBuf,
@@ -303,7 +337,10 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A folder without image files.
-    #[error("{}: expected images, files ending in {expected}, found none; {left_out}", path.display())]
+    #[error(
+        "{}: expected images, files ending in {expected}, found none; {left_out}",
+        path.display()
+    )]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -327,7 +364,11 @@ pub enum DataError {
         found: usize,
     },
     /// A folder that holds a training folder or a test folder, but not both.
-    #[error("{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is not a split", path.display())]
+    #[error(
+        "{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is not a \
+         split",
+        path.display()
+    )]
     HalfSplit {
         /// The folder.
         path: PathBuf,
@@ -337,7 +378,10 @@ pub enum DataError {
         missing: &'static str,
     },
     /// A folder with too few images to hold out a test set.
-    #[error("{}: expected at least 2 images, one of them to hold out for testing, found {found}", path.display())]
+    #[error(
+        "{}: expected at least 2 images, one of them to hold out for testing, found {found}",
+        path.display()
+    )]
     NothingToHoldOut {
         /// The folder.
         path: PathBuf,
@@ -345,7 +389,10 @@ pub enum DataError {
         found: usize,
     },
     /// An image of the wrong size.
-    #[error("{}: expected an image {} high and {} wide, found {} high and {} wide", path.display(), expected[0], expected[1], found[0], found[1])]
+    #[error(
+        "{}: expected an image {} high and {} wide, found {} high and {} wide",
+        path.display(), expected[0], expected[1], found[0], found[1]
+    )]
     ImageSize {
         /// The file.
         path: PathBuf,
@@ -355,7 +402,10 @@ pub enum DataError {
         found: [usize; 2],
     },
     /// An image whose channels are not 8-bit red, green and blue.
-    #[error("{}: expected colour type {expected}, found {found}; convert the image first", path.display())]
+    #[error(
+        "{}: expected colour type {expected}, found {found}; convert the image first",
+        path.display()
+    )]
     ColorType {
         /// The file.
         path: PathBuf,
@@ -381,7 +431,11 @@ pub enum DataError {
         reason: String,
     },
     /// A download that left fewer images on disk than it should have.
-    #[error("{}: expected {expected:?} images (training, test), found {found:?}; delete the folder and download again", path.display())]
+    #[error(
+        "{}: expected {expected:?} images (training, test), found {found:?}; delete the folder and \
+         download again",
+        path.display()
+    )]
     DownloadIncomplete {
         /// The folder.
         path: PathBuf,

@@ -16,7 +16,8 @@ pub enum ItemError {
     },
     /// An image whose shape differs from that of the first image of the loader.
     #[error(
-        "item {item}: expected an image of shape {expected:?} (channels, height, width), found {found:?}"
+        "item {item}: expected an image of shape {expected:?} (channels, height, width), found \
+         {found:?}"
     )]
     Shape {
         /// Its number in the data set, from 0.
@@ -28,7 +29,8 @@ pub enum ItemError {
     },
     /// An image whose number of bytes does not match its shape.
     #[error(
-        "item {item}: expected the bytes of an image of shape {shape:?} (channels, height, width), found {found} bytes"
+        "item {item}: expected the bytes of an image of shape {shape:?} (channels, height, width), \
+         found {found} bytes"
     )]
     Pixels {
         /// Its number in the data set, from 0.

@@ -9,7 +9,11 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LayoutError {
     /// Something other than a folder where a folder was expected.
-    #[error("{}: expected a folder, found something else; unpack an archive, and pass the folder of a file", path.display())]
+    #[error(
+        "{}: expected a folder, found something else; unpack an archive, and pass the folder of a \
+         file",
+        path.display()
+    )]
     NotAFolder {
         /// The path.
         path: PathBuf,
@@ -18,8 +22,10 @@ pub enum LayoutError {
     /// Folders whose names suggest a split without determining which is the training set and which
     /// the test set.
     #[error(
-        "{}: {} may be parts of a split. A split is one folder called {train} and one called {test}, in upper or lower \
-         case. Rename them, or call `read_split` with the two folders, or `read_held_out` if they are not a split", path.display(), found.join(", ")
+        "{}: {} may be parts of a split. A split is one folder called {train} and one called \
+         {test}, in upper or lower case. Rename them, or call `read_split` with the two folders, \
+         or `read_held_out` if they are not a split",
+        path.display(), found.join(", ")
     )]
     UnclearSplit {
         /// The folder that holds them.
@@ -34,7 +40,10 @@ pub enum LayoutError {
 
     /// A training folder and a test folder that are the same, or of which one lies in the other,
     /// possibly through links.
-    #[error("{} and {} share files: the model would be tested on training data", train.display(), test.display())]
+    #[error(
+        "{} and {} share files: the model would be tested on training data",
+        train.display(), test.display()
+    )]
     SharedFolder {
         /// The training folder.
         train: PathBuf,
@@ -53,7 +62,10 @@ pub enum LayoutError {
     },
 
     /// Several data sets in MNIST's format in one folder.
-    #[error("{}: expected one data set, found {}; choose one with `mnist::read_set`", path.display(), found.join(", "))]
+    #[error(
+        "{}: expected one data set, found {}; choose one with `mnist::read_set`",
+        path.display(), found.join(", ")
+    )]
     SeveralSets {
         /// The folder.
         path: PathBuf,
@@ -62,7 +74,11 @@ pub enum LayoutError {
     },
 
     /// A PNG file with several frames, of which an image set could hold only one.
-    #[error("{}: expected a still image, found an animated PNG; convert the frames that you want to separate images", path.display())]
+    #[error(
+        "{}: expected a still image, found an animated PNG; convert the frames that you want to \
+         separate images",
+        path.display()
+    )]
     Animated {
         /// The file.
         path: PathBuf,

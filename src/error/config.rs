@@ -32,7 +32,8 @@ pub enum ConfigError {
     },
     /// More parameters than [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
     #[error(
-        "{config}: expected at most {most} parameters, found more; the largest size is `{field}` = {found}"
+        "{config}: expected at most {most} parameters, found more; the largest size is `{field}` = \
+         {found}"
     )]
     TooManyParameters {
         /// Type of the configuration.
@@ -129,8 +130,8 @@ pub enum ConfigError {
     },
     /// A mask whose identity half or transformed half is empty.
     #[error(
-        "{config}: the mask leaves {identity} of {total} elements unchanged; at least one must be unchanged and one \
-         transformed"
+        "{config}: the mask leaves {identity} of {total} elements unchanged; at least one must be \
+         unchanged and one transformed"
     )]
     OneSided {
         /// Type of the configuration.
@@ -142,9 +143,10 @@ pub enum ConfigError {
     },
     /// More levels of discrete data than a type can represent with noise.
     #[error(
-        "{config}: `n_levels` must be at most {most} in {dtype:?}, found {found}: with fewer than 256 values of the \
-         type in each level, a flow could assign density to single values, and the result would not be a bound; use a \
-         float64 flow and `with_dtype(DType::F64)`, or fewer bits"
+        "{config}: `n_levels` must be at most {most} in {dtype:?}, found {found}: with fewer than \
+         256 values of the type in each level, a flow could assign density to single values, and \
+         the result would not be a bound; use a float64 flow and `with_dtype(DType::F64)`, or \
+         fewer bits"
     )]
     Levels {
         /// Type of the configuration.
@@ -168,9 +170,10 @@ pub enum ConfigError {
     },
     /// Initial parameters for which components of a law are equal.
     #[error(
-        "{network}: components {first} and {second} of {law} have equal initial parameters; their gradients would be \
-         equal too, so the components would never separate; leave `theta_init` out to use the law's initial values, \
-         and initialise the last layer of a network of your own to `NetSite::theta_init`"
+        "{network}: components {first} and {second} of {law} have equal initial parameters; their \
+         gradients would be equal too, so the components would never separate; leave `theta_init` \
+         out to use the law's initial values, and initialise the last layer of a network of your \
+         own to `NetSite::theta_init`"
     )]
     EqualComponents {
         /// Type of the network, or of the configuration that sets the initial parameters.
@@ -184,8 +187,8 @@ pub enum ConfigError {
     },
     /// Components of a mixture that are equal.
     #[error(
-        "{config}: components {first} and {second} have equal means and scales; their gradients would be equal too, so \
-         the components would never separate"
+        "{config}: components {first} and {second} have equal means and scales; their gradients \
+         would be equal too, so the components would never separate"
     )]
     SameComponents {
         /// The mixture.
@@ -198,9 +201,9 @@ pub enum ConfigError {
     /// An autoregressive layer of one element, with an affine law and no condition: its scale and
     /// shift are constants.
     #[error(
-        "{config}: with one element, an affine law and no condition, every choice of parameters gives a normal \
-         distribution; use a nonlinear law (`RationalQuadraticSpline`, `MixLogCdf` with at least 2 components), or \
-         give a condition"
+        "{config}: with one element, an affine law and no condition, every choice of parameters \
+         gives a normal distribution; use a nonlinear law (`RationalQuadraticSpline`, `MixLogCdf` \
+         with at least 2 components), or give a condition"
     )]
     OnlyNormal {
         /// Type of the configuration or network.

@@ -14,7 +14,8 @@ pub enum InitProblem {
     },
     /// A channel is constant, and the norm is configured to refuse constant channels.
     #[error(
-        "{what} {index} is constant in the batch, with mean {value} and standard deviation {deviation}"
+        "{what} {index} is constant in the batch, with mean {value} and standard deviation \
+         {deviation}"
     )]
     Constant {
         /// `"channel"`, or `"element"` of an example.

@@ -36,7 +36,11 @@ unsafe fn arbitrary<T: Number>(length: usize) -> Vec<T> {
     // count as initialised, with whatever they hold: a block of assembly may write to the memory
     // that its pointer names, so the compiler must assume that this one did.
     unsafe {
-        std::arch::asm!("/* {0} */", in(reg) elements.as_mut_ptr(), options(nostack, preserves_flags));
+        std::arch::asm!(
+            "/* {0} */",
+            in(reg) elements.as_mut_ptr(),
+            options(nostack, preserves_flags)
+        );
         elements.set_len(length);
     }
     elements

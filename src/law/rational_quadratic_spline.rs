@@ -91,7 +91,8 @@ impl RationalQuadraticSplineConfig {
         };
         ConfigError::repeated(NAME, "n_bins", self.n_bins)?;
         if self.n_bins == 1 {
-            let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is the identity whatever theta is";
+            let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is \
+                         the identity whatever theta is";
             return Err(ConfigError::Choice { config: NAME, field: "n_bins", found: "1", needs });
         }
         // Squares of widths and heights must be float32 values with room to spare.

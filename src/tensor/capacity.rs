@@ -29,7 +29,8 @@ pub enum CapacityError {
     },
     /// A tensor for which the machine has no memory.
     #[error(
-        "not enough memory for {found} examples of {dims} elements in {dtype:?}; use fewer at a time"
+        "not enough memory for {found} examples of {dims} elements in {dtype:?}; use fewer at a \
+         time"
     )]
     NoMemory {
         /// Number of examples.

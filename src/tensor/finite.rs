@@ -10,7 +10,10 @@ pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// A condition that holds NaN or an infinity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {path} is not finite{}", row.map_or_else(String::new, |row| format!(": the first such element is in row {row}")))]
+#[error(
+    "the {path} is not finite{}",
+    row.map_or_else(String::new, |row| format!(": the first such element is in row {row}"))
+)]
 pub struct NonFiniteContext {
     /// `condition`, or the part of a pair: `condition.1`, `condition.0.1` in a pair of pairs.
     pub path: String,

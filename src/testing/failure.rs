@@ -53,7 +53,11 @@ pub struct Failure {
 #[non_exhaustive]
 pub enum Fault {
     /// Two values that should agree do not.
-    #[error("{what} at {index:?}: expected {expected:e}, found {found:e}; they differ by {:.1e}, allowed {allowed:.1e}", (found - expected).abs())]
+    #[error(
+        "{what} at {index:?}: expected {expected:e}, found {found:e}; they differ by {:.1e}, \
+         allowed {allowed:.1e}",
+        (found - expected).abs()
+    )]
     Differs {
         /// What was compared.
         what: String,
@@ -125,7 +129,8 @@ pub enum Fault {
     /// The error of the first-order model does not shrink as the square of the step: the gradient
     /// is wrong.
     #[error(
-        "gradient of {of} through {through}: expected the error of the first-order model to shrink with slope 2, found {slopes:.2?}"
+        "gradient of {of} through {through}: expected the error of the first-order model to shrink \
+         with slope 2, found {slopes:.2?}"
     )]
     Slope {
         /// Input, context or path of a parameter.
@@ -176,7 +181,8 @@ pub enum Fault {
     OnGraph(&'static str),
     /// Layers whose paths and parameters differ from those of the whole.
     #[error(
-        "expected the visited layers to have the parameters of the bijector, {expected:?}, found {found:?}"
+        "expected the visited layers to have the parameters of the bijector, {expected:?}, found \
+         {found:?}"
     )]
     Layers {
         /// Names of the layers' parameters.
@@ -203,7 +209,12 @@ impl From<CheckpointError> for Fault {
 
 /// All promises that a bijector does not keep, in the order of [`Check::ALL`].
 #[derive(Debug, thiserror::Error)]
-#[error("{name} fails {} of {} checks{}", failures.len(), Check::ALL.len(), failures.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
+#[error(
+    "{name} fails {} of {} checks{}",
+    failures.len(),
+    Check::ALL.len(),
+    failures.iter().map(|failure| format!("\n  {failure}")).collect::<String>()
+)]
 pub struct ConformanceError {
     /// Name of the bijector.
     pub name: String,

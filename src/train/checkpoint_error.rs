@@ -51,8 +51,8 @@ pub enum CheckpointError {
     },
     /// The file was written in a format that this version does not support.
     #[error(
-        "{}: expected checkpoint format `{supported}`, found `{found}`; read it with the version of flowkit that wrote \
-         it, or train again",
+        "{}: expected checkpoint format `{supported}`, found `{found}`; read it with the version \
+         of flowkit that wrote it, or train again",
         path.display()
     )]
     UnsupportedVersion {
@@ -64,7 +64,10 @@ pub enum CheckpointError {
         supported: &'static str,
     },
     /// The contents differ from those that were written.
-    #[error("{} is damaged: expected the CRC-32 checksum {expected:08x}, found {found:08x}", path.display())]
+    #[error(
+        "{} is damaged: expected the CRC-32 checksum {expected:08x}, found {found:08x}",
+        path.display()
+    )]
     Checksum {
         /// The file.
         path: PathBuf,
@@ -83,7 +86,10 @@ pub enum CheckpointError {
     #[error("the number of checkpoints to keep must be at least 1, found 0")]
     KeepNone,
     /// A folder contains checkpoints, and none of them can be read.
-    #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
+    #[error(
+        "none of the {} checkpoints in {} can be read; the newest: {}",
+        damaged.len(), folder.display(), damaged[0]
+    )]
     AllDamaged {
         /// The folder.
         folder: PathBuf,
@@ -98,7 +104,8 @@ pub enum CheckpointError {
     },
     /// A metadata key is reserved by the format.
     #[error(
-        "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with `flowkit.` are written by the crate"
+        "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with \
+         `flowkit.` are written by the crate"
     )]
     ReservedKey {
         /// The key.
@@ -155,7 +162,8 @@ pub enum CheckpointError {
     },
     /// A parameter and its stored tensor differ in element type.
     #[error(
-        "`{name}`: expected elements of type {expected:?}, the module's, found {found:?} in the checkpoint"
+        "`{name}`: expected elements of type {expected:?}, the module's, found {found:?} in the \
+         checkpoint"
     )]
     DTypeMismatch {
         /// Section and path of the parameter.
@@ -185,7 +193,8 @@ pub enum CheckpointError {
     },
     /// Another program wrote the module to the file without its architecture.
     #[error(
-        "the checkpoint does not record the architecture of the module in `{section}`: write the module with `Checkpoint::insert`"
+        "the checkpoint does not record the architecture of the module in `{section}`: write the \
+         module with `Checkpoint::insert`"
     )]
     NoArchitecture {
         /// The section.
@@ -194,7 +203,11 @@ pub enum CheckpointError {
     /// Two places hold one parameter in the module but two in the checkpoint, or the reverse.
     #[error(
         "`{first}` and `{second}` are {}: a run can only continue with the same tied parameters",
-        if *in_file { "one parameter in the checkpoint and two in the module" } else { "one parameter in the module and two in the checkpoint" }
+        if *in_file {
+            "one parameter in the checkpoint and two in the module"
+        } else {
+            "one parameter in the module and two in the checkpoint"
+        }
     )]
     OtherTies {
         /// Section and path of the first place.
@@ -225,7 +238,8 @@ pub enum CheckpointError {
     },
     /// A configuration states more or fewer parameters than the checkpoint holds.
     #[error(
-        "`{section}`: expected {expected} parameters, as the configuration has, found {found} in the checkpoint"
+        "`{section}`: expected {expected} parameters, as the configuration has, found {found} in \
+         the checkpoint"
     )]
     OtherSize {
         /// The section.
@@ -245,7 +259,8 @@ pub enum CheckpointError {
     /// run.
     #[error(
         "{} has a checkpoint of update {later} from another run, so update {step} was not saved; \
-         resume from that checkpoint, choose another folder, or replace the other run (`Checkpoints::replacing`)",
+         resume from that checkpoint, choose another folder, or replace the other run \
+         (`Checkpoints::replacing`)",
         folder.display()
     )]
     LaterCheckpoint {

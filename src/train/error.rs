@@ -31,7 +31,8 @@ pub enum TrainError {
     },
     /// A gradient contains NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
-        "the gradient{} is not finite; the last parameter affected, in the order of the model, is `{parameter}`{}",
+        "the gradient{} is not finite; the last parameter affected, in the order of the model, is \
+         `{parameter}`{}",
         of_update(step),
         at(fault)
     )]
@@ -47,7 +48,8 @@ pub enum TrainError {
     },
     /// More updates failed than the policy allows.
     #[error(
-        "training stopped after {failures} failed updates, in a row or since the last checkpoint; the last failure: {last}"
+        "training stopped after {failures} failed updates, in a row or since the last checkpoint; \
+         the last failure: {last}"
     )]
     GaveUp {
         /// Number of updates that failed before this one.
@@ -70,14 +72,15 @@ pub enum TrainError {
     NoGraph,
     /// No parameter of the model can be trained.
     #[error(
-        "no parameter is trained: the loss depends on no parameter, or only on frozen ones (`set_require_grad(false)`)"
+        "no parameter is trained: the loss depends on no parameter, or only on frozen ones \
+         (`set_require_grad(false)`)"
     )]
     NothingTrained,
     /// A parameter occurs at two places that differ, such as a clone whose values were changed.
     /// Training would update only one of them.
     #[error(
-        "`{first}` and `{second}` have the same parameter id, as clones do, but are not the same: {differ}; build one \
-         of them separately instead of cloning it"
+        "`{first}` and `{second}` have the same parameter id, as clones do, but are not the same: \
+         {differ}; build one of them separately instead of cloning it"
     )]
     Clones {
         /// Path of the first place.
@@ -116,7 +119,8 @@ pub enum TrainError {
     },
     /// A moving average was updated with a model that it was not made from.
     #[error(
-        "the moving average has `{parameter}`, but the model has no parameter of the same id, kind and shape"
+        "the moving average has `{parameter}`, but the model has no parameter of the same id, kind \
+         and shape"
     )]
     ForeignParameter {
         /// Path of the parameter in the average.
@@ -124,7 +128,8 @@ pub enum TrainError {
     },
     /// The loss has no replay, which every policy but [`GradientMemory::Store`] requires.
     #[error(
-        "{gradient_memory:?} requires an objective with a memory-saving pass: use `update_on` with one, or `GradientMemory::Store`"
+        "{gradient_memory:?} requires an objective with a memory-saving pass: use `update_on` with \
+         one, or `GradientMemory::Store`"
     )]
     NoReplay {
         /// The policy.
@@ -136,7 +141,8 @@ pub enum TrainError {
     /// The gradient's norm is to be in bits/dim, and the loss of a closure does not know how many
     /// elements an example has.
     #[error(
-        "the bound on the gradient's norm is in bits/dim, but a closure does not give the number of elements of an example: use `update_on`, or `GradientUnit::Nats`"
+        "the bound on the gradient's norm is in bits/dim, but a closure does not give the number \
+         of elements of an example: use `update_on`, or `GradientUnit::Nats`"
     )]
     UnknownDims,
     /// An update needs at least one batch.
@@ -150,7 +156,8 @@ pub enum TrainError {
     },
     /// A loss is not a single value. Nothing was differentiated.
     #[error(
-        "the loss: expected a scalar, of shape [1], found shape [{found}]; take the mean over the batch"
+        "the loss: expected a scalar, of shape [1], found shape [{found}]; take the mean over the \
+         batch"
     )]
     LossShape {
         /// Number of values that were found.

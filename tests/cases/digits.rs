@@ -284,7 +284,8 @@ fn gradients_of_roots_are_those_of_the_affine_map() {
                         let close = (found - truth).abs() <= 4.0 * rounding * size;
                         assert!(
                             close,
-                            "{form}, {precision:?}, s = {s}, a = {a}, z = {z}, {index}: {found:e} for {truth:e}"
+                            "{form}, {precision:?}, s = {s}, a = {a}, z = {z}, {index}: {found:e} \
+                             for {truth:e}"
                         );
                     }
                 }

@@ -285,7 +285,8 @@ fn held_out_images_keep_their_classes() {
     for i in 0..4 {
         file(dir.path(), &format!("{}/{i}.png", ["a", "b"][i % 2]), &png(i as u8));
     }
-    let split = read_dir(&dir, [2, 3], Labelling::SubFolder).unwrap(); // in order of path: a/0, a/2, b/1, b/3
+    // In order of path: a/0, a/2, b/1, b/3.
+    let split = read_dir(&dir, [2, 3], Labelling::SubFolder).unwrap();
     assert_eq!((levels(&split.train), levels(&split.test)), (vec![0, 2, 1], vec![3]));
     let labels = split.train.labels().unwrap();
     assert_eq!([0, 1, 2].map(|i| labels.get(i)), [0, 0, 1]);

@@ -306,7 +306,8 @@ fn epochs_and_steps_are_counted_without_wrapping() {
             assert_eq!(
                 error,
                 format!(
-                    "the epoch must be at most {largest}, found {epoch}: the step numbers of later ones do not fit `usize`"
+                    "the epoch must be at most {largest}, found {epoch}: the step numbers of later \
+                     ones do not fit `usize`"
                 )
             );
         }

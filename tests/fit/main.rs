@@ -431,10 +431,10 @@ fn rows_that_are_not_finite_are_named() {
                 false => config().fit(normal(), &x),
             };
             let error = error.unwrap_err();
-            assert!(
-                matches!(error, FitError::Flow(FlowError::NonFiniteInput { count: 1, example, .. }) if example == row),
-                "{error}"
-            );
+            let FitError::Flow(FlowError::NonFiniteInput { count: 1, example, .. }) = error else {
+                panic!("{error}");
+            };
+            assert_eq!(example, row);
         }
         // exp(100) overflows, at the initialisation of an uninitialised flow.
         let x = Tensor::<2>::zeros([200, 2], &device());
@@ -454,7 +454,10 @@ fn rows_that_are_not_finite_are_named() {
         let points = TwoMoons::new(1000, 0.1, 1);
         let error = config().fit(plane::<Tensor<2>>(1, Some(2)), &(points, condition)).unwrap_err();
         assert!(
-            matches!(&error, FitError::Flow(FlowError::NonFiniteContext(at)) if at.row == Some(row)),
+            matches!(
+                &error,
+                FitError::Flow(FlowError::NonFiniteContext(at)) if at.row == Some(row)
+            ),
             "{error}"
         );
     }

@@ -170,9 +170,10 @@ fn a_flow_that_is_not_finite_is_not_saved() {
     let mut flow = normal();
     flow.bijector = flow.bijector.map(&mut Nan);
     assert!(flow.evaluate(x).is_err());
-    assert!(
-        matches!(flow.save(&path), Err(CheckpointError::NonFiniteWeights { name }) if name.starts_with("flow."))
-    );
+    assert!(matches!(
+        flow.save(&path),
+        Err(CheckpointError::NonFiniteWeights { name }) if name.starts_with("flow.")
+    ));
     assert!(!path.exists());
 }
 

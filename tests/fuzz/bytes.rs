@@ -126,12 +126,15 @@ fn edit() -> impl Strategy<Value = Edit> {
         3 => (place(), 0u8..8).prop_map(|(at, bit)| Edit::Flip { at, bit }),
         2 => (place(), any::<u8>()).prop_map(|(at, value)| Edit::Byte { at, value }),
         4 => (place(), extreme(), proptest::sample::select(vec![2usize, 4, 8]), any::<bool>())
-            .prop_map(|(at, value, width, big_endian)| Edit::Number { at, value, width, big_endian }),
+            .prop_map(|(at, value, width, big_endian)| {
+                Edit::Number { at, value, width, big_endian }
+            }),
         1 => (place(), length()).prop_map(|(at, length)| Edit::Cut { at, length }),
         1 => place().prop_map(|at| Edit::Truncate { at }),
         2 => (place(), length(), place(), any::<bool>())
             .prop_map(|(from, length, to, overwrites)| Edit::Copy { from, length, to, overwrites }),
-        1 => (place(), any::<Index>(), place()).prop_map(|(at, other, from)| Edit::Splice { at, other, from }),
+        1 => (place(), any::<Index>(), place())
+            .prop_map(|(at, other, from)| Edit::Splice { at, other, from }),
     ]
 }
 

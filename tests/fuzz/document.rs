@@ -149,7 +149,8 @@ pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => select(known.map(String::from).to_vec()),
         2 => vec(any::<char>(), 0..12).prop_map(String::from_iter),
-        1 => (any::<char>(), 0usize..3000).prop_map(|(letter, n)| String::from_iter(std::iter::repeat_n(letter, n))),
+        1 => (any::<char>(), 0usize..3000)
+            .prop_map(|(letter, n)| String::from_iter(std::iter::repeat_n(letter, n))),
     ]
 }
 
@@ -176,10 +177,13 @@ fn edit() -> impl Strategy<Value = Edit> {
     let node = any::<Index>;
     prop_oneof![
         5 => (node(), leaf()).prop_map(|(node, by)| Edit::Replace { node, by }),
-        3 => (node(), node(), node()).prop_map(|(node, document, from)| Edit::Borrow { node, document, from }),
+        3 => (node(), node(), node())
+            .prop_map(|(node, document, from)| Edit::Borrow { node, document, from }),
         1 => (node(), node()).prop_map(|(node, member)| Edit::Remove { node, member }),
-        1 => (node(), node(), text()).prop_map(|(node, member, name)| Edit::Repeat { node, member, name }),
-        1 => (node(), node(), text()).prop_map(|(node, member, name)| Edit::Rename { node, member, name }),
+        1 => (node(), node(), text())
+            .prop_map(|(node, member, name)| Edit::Repeat { node, member, name }),
+        1 => (node(), node(), text())
+            .prop_map(|(node, member, name)| Edit::Rename { node, member, name }),
     ]
 }
 

@@ -95,7 +95,12 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let ending = select(vec![".png", ".PNG", ".jpeg", ".gif", ".png.png", ""]);
-    let kind = prop_oneof![6 => Just(Kind::Image), 1 => Just(Kind::Other), 1 => Just(Kind::Folder), 1 => Just(Kind::Link)];
+    let kind = prop_oneof![
+        6 => Just(Kind::Image),
+        1 => Just(Kind::Other),
+        1 => Just(Kind::Folder),
+        1 => Just(Kind::Link),
+    ];
     (vec(name(), 0..3), name(), ending, kind).prop_map(|(folders, mut name, ending, kind)| {
         name.extend(ending.as_bytes());
         Entry { folders, name, kind }

@@ -177,7 +177,8 @@ fn a_refused_channel_is_named() {
     )
     .unwrap();
     let error = flow.initialize(x.clone().flip([1])).unwrap_err().to_string();
-    let expected = "`bijector` (ActNorm) cannot be initialised from this batch: channel 0 is constant in the batch, with ";
+    let expected = "`bijector` (ActNorm) cannot be initialised from this batch: channel 0 is \
+                    constant in the batch, with ";
     assert!(error.starts_with(expected), "{error}");
     let position =
         layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());
@@ -239,7 +240,11 @@ fn models_refuse_a_constant_channel_where_they_are_told_to() {
     assert_eq!(layer, "ActNorm");
     // Dequantized black: the noise of one level.
     assert!(
-        matches!(problem, InitProblem::Constant { index: 0, deviation, .. } if deviation < 1.5 / 12f64.sqrt() / 256.0),
+        matches!(
+            problem,
+            InitProblem::Constant { index: 0, deviation, .. }
+                if deviation < 1.5 / 12f64.sqrt() / 256.0
+        ),
         "{problem:?}"
     );
 }

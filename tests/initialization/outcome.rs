@@ -129,7 +129,8 @@ fn a_layer_that_overflows_is_named() {
     let first = InitProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
     assert_eq!(problem, first);
     let error = FlowError::Init { path, layer: layer.into(), problem };
-    let expected = "`bijector.1` (Exp) cannot be initialised from this batch: its output is inf in example 0, channel 0";
+    let expected = "`bijector.1` (Exp) cannot be initialised from this batch: its output is inf in \
+                    example 0, channel 0";
     assert_eq!(error.to_string(), expected);
 }
 

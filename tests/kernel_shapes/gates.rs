@@ -85,7 +85,9 @@ pub fn doors() -> Vec<Door> {
         }),
         door("NetworkOps::gated_norm", &gated, &[], move |c| {
             let (x, maps, weight, bias, gain, shift) = raw!(c, 4, 4, 4, 1, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::gated_norm(x, maps, weight, bias, gain, shift, before, 1e-5))
+            all!(4 <Dispatch as NetworkOps>::gated_norm(
+                x, maps, weight, bias, gain, shift, before, 1e-5
+            ))
         }),
         door(
             "NetworkOps::gated_norm_backward",

@@ -132,7 +132,9 @@ pub fn doors() -> Vec<Door> {
             &[],
             |c| {
                 let (projected, output, log_sums, gradient) = raw!(c, 3, 3, 3, 3);
-                all!(3 <Dispatch as NetworkOps>::self_attention_backward(projected, output, log_sums, gradient, 2))
+                all!(3 <Dispatch as NetworkOps>::self_attention_backward(
+                    projected, output, log_sums, gradient, 2
+                ))
             },
         ),
     ]

@@ -56,7 +56,8 @@ fn a_signal_saves_what_was_learned() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         let step = newest(&out);
         let part = format!(
-            "stopped by SIG{signal} after update {step}, which is saved; continue with --resume --out"
+            "stopped by SIG{signal} after update {step}, which is saved; continue with --resume \
+             --out"
         );
         assert!(said.contains(&part) && step > before.max(49), "{step}: {said}");
         assert!(!out.join("report.json").exists());

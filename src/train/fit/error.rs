@@ -47,7 +47,8 @@ impl<F: FitFlow> fmt::Display for FitError<F> {
                 let step = best.report.best_step;
                 write!(
                     f,
-                    "training failed: {error}; `FitError::into_best` returns the best weights, those of update {step}"
+                    "training failed: {error}; `FitError::into_best` returns the best weights, \
+                     those of update {step}"
                 )
             }
         }

@@ -168,7 +168,8 @@ impl<M: Likelihood> MaximumLikelihood<M> {
                 config: "MaximumLikelihood",
                 field: "precision",
                 found: "F16(LossScale::Dynamic)",
-                needs: "a `Trainer`, since burn's checkpoints keep no loss scale; here use `LossScale::Fixed`",
+                needs: "a `Trainer`, since burn's checkpoints keep no loss scale; here use \
+                        `LossScale::Fixed`",
             }));
         }
         Ok(Self { precision, ..self })

@@ -127,7 +127,8 @@ impl<O: Shard> DataLoader<O> for ShardedLoader<O> {
         };
         assert!(
             self.part.is_none() && expected == (start..end),
-            "ShardedLoader: expected one of {n} equal parts of {all} examples, one for each device, found {start}..{end}"
+            "ShardedLoader: expected one of {n} equal parts of {all} examples, one for each \
+             device, found {start}..{end}"
         );
         Arc::new(Self { loader: self.loader.clone(), n_parts: n, part: Some(part) })
     }

@@ -34,16 +34,21 @@ pub enum Failure {
     #[error("cannot listen for signals: {source}")]
     Signals { r#source: io::Error },
     #[error(
-        "stopped by {signal} after update {step}, which is saved; continue with --resume --out {}", out.display()
+        "stopped by {signal} after update {step}, which is saved; continue with --resume --out {}",
+        out.display()
     )]
     Stopped { signal: Signal, step: u64, out: PathBuf },
     #[error("cannot make the picture {}: {reason}", path.display())]
     Picture { path: PathBuf, reason: String },
-    #[error("--{flag} {given}: the run in {} has {saved}; leave the flag out, or choose another --out", out.display())]
+    #[error(
+        "--{flag} {given}: the run in {} has {saved}; leave the flag out, or choose another --out",
+        out.display()
+    )]
     Contradiction { flag: &'static str, given: String, saved: String, out: PathBuf },
     #[error(
-        "{} holds a run that is not finished: {done} updates of {} are done; go on with it by --resume, delete it by --overwrite, or \
-         choose another --out", out.display(), .of.map_or("as many as there is time for".into(), |steps| steps.to_string())
+        "{} holds a run that is not finished: {done} updates of {} are done; go on with it by \
+         --resume, delete it by --overwrite, or choose another --out",
+        out.display(), .of.map_or("as many as there is time for".into(), |steps| steps.to_string())
     )]
     Unfinished { out: PathBuf, done: u64, of: Option<u64> },
     #[error("{} holds no {name} model", path.display())]
@@ -57,7 +62,9 @@ pub enum Failure {
     #[error("{}: `{what}` of its history must be {expected}, found {found}", path.display())]
     History { path: PathBuf, what: &'static str, found: String, expected: String },
     #[error(
-        "{}: its run took its images from {taken}; a file does not choose what is read: say where they are by {flag}", path.display()
+        "{}: its run took its images from {taken}; a file does not choose what is read: say where \
+         they are by {flag}",
+        path.display()
     )]
     Unnamed { path: PathBuf, taken: String, flag: &'static str },
     #[error("there are no images to evaluate")]

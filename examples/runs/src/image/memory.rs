@@ -48,7 +48,8 @@ pub fn advise(backward: GradientMemory) {
             format!("continue from the last checkpoint with --resume --backward {}", name(other))
         }
         None => {
-            "no policy needs less: continue on a machine with more memory, or start again with a smaller --batch"
+            "no policy needs less: continue on a machine with more memory, or start again with a \
+             smaller --batch"
                 .into()
         }
     };

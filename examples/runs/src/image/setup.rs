@@ -139,7 +139,8 @@ impl<'a, C: ImageConfig> Setup<'a, C> {
                     let (place, from) = (folder.checkpoints(), path.display().to_string());
                     let place = place.display();
                     complain!(
-                        "warning: {place} holds no checkpoint of update {done}; going on from {from}"
+                        "warning: {place} holds no checkpoint of update {done}; going on from \
+                         {from}"
                     );
                     path = checkpoints.save(done, &checkpoint)?;
                 }

@@ -32,7 +32,9 @@ pub struct AffineCoupling {
 macro_rules! dispatch {
     ($coupling:expr, $kernel:ident $fields:tt) => {
         match $coupling.form {
-            AffineForm::Exponential => $coupling.set.dispatch(dispatch!(@ $kernel, Exponential, $fields)),
+            AffineForm::Exponential => {
+                $coupling.set.dispatch(dispatch!(@ $kernel, Exponential, $fields))
+            }
             AffineForm::Sigmoid => $coupling.set.dispatch(dispatch!(@ $kernel, Sigmoid, $fields)),
             AffineForm::Bounded => $coupling.set.dispatch(dispatch!(@ $kernel, Bounded, $fields)),
             AffineForm::Normal => $coupling.set.dispatch(dispatch!(@ $kernel, Normal, $fields)),

@@ -166,8 +166,11 @@ impl<T: Real> Block<'_, T> {
             let scores = outer_products::<T, M>(queries, keys);
             let of_weights = outer_products::<T, M>(cotangents, values);
             unroll!(r in [0, 1, 2, 3] => {
-                let weight = zip(scores[r], splat(log_sums[r]), |s, log_sum| exp_of_negative::<T, M>(s - log_sum));
-                let excess = zip(of_weights[r], splat(means[r]), |of_weight, mean| of_weight - mean);
+                let weight = zip(scores[r], splat(log_sums[r]), |s, log_sum| {
+                    exp_of_negative::<T, M>(s - log_sum)
+                });
+                let excess =
+                    zip(of_weights[r], splat(means[r]), |of_weight, mean| of_weight - mean);
                 weights[r] = weight;
                 of_scores[r] = zip(weight, excess, |weight, excess| weight * excess);
             });

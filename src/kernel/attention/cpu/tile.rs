@@ -94,7 +94,8 @@ pub fn inner_products<'a, T: Real, M: MultiplyAdd>(
     for (a, b) in a.zip(b) {
         unroll!(half in [0, 1] => unroll!(r in [0, 1, 2, 3] => {
             let x = a[r].0[half];
-            unroll!(c in [0, 1, 2, 3] => sums[r][c] = mul_add_lanes::<T, M>(x, b[c].0[half], sums[r][c]));
+            unroll!(c in [0, 1, 2, 3] =>
+                sums[r][c] = mul_add_lanes::<T, M>(x, b[c].0[half], sums[r][c]));
         }));
     }
     sums
