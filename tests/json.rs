@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use flowkit::law::MixLogCdfConfig;
+use flowkit::train::{
+    EmaDecay, FitConfig, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
+};
 use flowkit::{
-    ActNormConfig, AnyLayerConfig, Conv1x1Config, CouplingConfig, LayerConfig, LogitConfig,
-    ResNetConfig, Site,
+    ActNormConfig, AnyLayerConfig, Conv1x1Config, CouplingConfig, GradientMemory, LayerConfig,
+    LogitConfig, ResNetConfig, Site,
 };
 use serde_json::{Map, Value};
 
@@ -17,10 +20,38 @@ use serde_json::{Map, Value};
 #[allow(dead_code)]
 mod configurations;
 
-use configurations::{Example, layers, models, networks, parts};
+use configurations::{Example, layers, models, networks, parts, plain};
 
 fn cases() -> Vec<Example> {
-    [layers(), parts(), networks(), models()].into_iter().flatten().collect()
+    [layers(), parts(), networks(), models(), training()].into_iter().flatten().collect()
+}
+
+fn training() -> Vec<Example> {
+    let adamax = OptimizerConfig::Adamax { beta_2: 0.9 };
+    vec![
+        plain("FitConfig", FitConfig::new(), &[], FitConfig::validate),
+        plain("TrainerConfig", TrainerConfig::new(), &[], TrainerConfig::validate),
+        plain("OptimizerConfig", adamax, &["Adamax"], |config| config.validate()),
+    ]
+}
+
+/// Configurations of training in which every choice has fields of its own.
+fn choices() -> Vec<Example> {
+    let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
+    let fit = FitConfig::new()
+        .with_schedule(Schedule::Cosine { start: 3, end: 9, floor: 0.1 })
+        .with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 })
+        .with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }))
+        .with_gradient_memory(reversible);
+    let trainer = TrainerConfig::new()
+        .with_schedule(Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 })
+        .with_precision(Precision::F16(LossScale::Fixed { exponent: 3 }))
+        .with_non_finite(NonFinite::Skip { at_most: 2 })
+        .with_ema(EmaDecay::Constant(0.5));
+    vec![
+        plain("FitConfig", fit, &[], FitConfig::validate),
+        plain("TrainerConfig", trainer, &[], TrainerConfig::validate),
+    ]
 }
 
 fn read(case: &Example, json: &Value) -> Result<Value, String> {
@@ -101,7 +132,7 @@ fn misspelt(json: &Value) -> Vec<Value> {
 
 #[test]
 fn an_unknown_field_is_named_wherever_it_is() {
-    for case in cases() {
+    for case in cases().into_iter().chain(choices()) {
         let documents = misspelt(&case.json);
         assert!(!documents.is_empty(), "{}", case.name);
         for document in documents {
@@ -117,6 +148,8 @@ fn a_field_that_occurs_twice_and_an_unknown_layer_are_named() {
     let read = serde_json::from_str::<ActNormConfig>;
     let error = read(r#"{"constant": "Error", "constant": "Bounded"}"#).unwrap_err().to_string();
     assert!(error.contains("duplicate field `constant`"), "{error}");
+    let twice = serde_json::from_str::<FitConfig>(r#"{"epochs": 5, "epochs": 6}"#).unwrap_err();
+    assert!(twice.to_string().contains("duplicate field `epochs`"), "{twice}");
     let error = read("[1.0]").unwrap_err().to_string();
     assert!(error.contains("expected the fields of ActNormConfig"), "{error}");
     let error = serde_json::from_str::<AnyLayerConfig>(r#"{"ActNrom": {}}"#).unwrap_err();
@@ -152,6 +185,35 @@ fn a_short_file_makes_a_stack() {
     assert!(layers.build(&Site::<2>::new([1, 4], &Device::flex())).is_ok());
 }
 
+/// A fit that a user writes: only what is chosen, and a misspelt field is named.
+#[test]
+fn a_short_file_makes_a_fit() {
+    let fit: FitConfig = serde_json::from_str(r#"{"epochs": 5}"#).unwrap();
+    assert_eq!(fit, FitConfig::new().with_epochs(5));
+    let error = serde_json::from_str::<FitConfig>(r#"{"patiense": 3}"#).unwrap_err().to_string();
+    assert!(error.contains("unknown field `patiense`, expected one of `epochs`"), "{error}");
+    let text = r#"{"optimizer": {"Adamax": {}}}"#;
+    let error = serde_json::from_str::<FitConfig>(text).unwrap_err().to_string();
+    assert!(error.contains("missing field `beta_2`"), "{error}");
+}
+
+/// A rule that a fit takes from its trainer names the configuration that the user made.
+#[test]
+fn a_broken_rule_names_the_configuration_of_the_user() {
+    let fit = FitConfig::new();
+    let memory = GradientMemory::Reversible { tolerance: f64::NAN };
+    for (fit, field) in [
+        (fit.clone().with_learning_rate(f64::INFINITY), "learning_rate"),
+        (fit.clone().with_max_norm(0.0), "max_norm"),
+        (fit.with_gradient_memory(memory), "gradient_memory.tolerance"),
+    ] {
+        let error = fit.validate().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("FitConfig: `{field}` must lie in (0, ∞)")), "{error}");
+    }
+    let error = TrainerConfig::new().with_learning_rate(f64::INFINITY).validate().unwrap_err();
+    assert!(error.to_string().starts_with("TrainerConfig: `learning_rate`"), "{error}");
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -162,9 +224,6 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         }
     }
 }
-
-/// Configurations of training have tests of their own.
-const ELSEWHERE: [&str; 3] = ["FitConfig", "OptimizerConfig", "TrainerConfig"];
 
 #[test]
 fn the_table_is_complete() {
@@ -186,11 +245,7 @@ fn the_table_is_complete() {
     }
     // A variant of Flow++ whose fields are those of `VariationalConfig`.
     named.remove("DequantizationConfig");
-    let table: BTreeSet<String> = cases()
-        .iter()
-        .map(|case| case.name.to_owned())
-        .chain(ELSEWHERE.map(String::from))
-        .collect();
+    let table: BTreeSet<String> = cases().iter().map(|case| case.name.to_owned()).collect();
     let missing: Vec<&String> = named.difference(&table).collect();
     assert!(named.len() > 40 && missing.is_empty(), "{missing:?}");
 }

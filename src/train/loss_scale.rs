@@ -21,6 +21,7 @@ use crate::error::ConfigError;
 
 /// The factor of the loss of a training in float16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum LossScale {
     /// Always `2^exponent`; an overflow is a gradient that is not finite, like any other.
     Fixed {

@@ -24,6 +24,7 @@ use super::error::TrainError;
 
 /// Policy for losses, gradients and updates that are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum NonFinite {
     /// Stop with an error that names the layer.
     Stop,

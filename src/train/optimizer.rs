@@ -8,6 +8,7 @@ use crate::error::ConfigError;
 
 /// The optimizer of a [`Trainer`](super::Trainer).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum OptimizerConfig {
     /// [`Adam`] with β 0.9 and 0.999, ε 1e-8 (Flow++).
     Adam,

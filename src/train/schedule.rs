@@ -19,6 +19,7 @@ use crate::error::ConfigError;
 
 /// The learning rate after the warm-up, as a factor of its peak.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Schedule {
     /// Stays at the peak.
     Constant,

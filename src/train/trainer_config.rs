@@ -3,7 +3,6 @@
 
 use std::f64::consts::LN_2;
 
-use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule};
@@ -30,44 +29,35 @@ impl GradientUnit {
     }
 }
 
-/// Configuration of a [`Trainer`](super::Trainer).
-#[derive(Config, Debug, PartialEq)]
-pub struct TrainerConfig {
-    /// Seed of the run: all random numbers within a step follow from it and the number of the step.
-    /// Random numbers sampled before the first step (for the model) or between steps (for batches
-    /// of the caller) follow from the device's own stream.
-    #[config(default = 0)]
-    pub seed: u64,
-    /// Learning rate after the warm-up.
-    #[config(default = 1e-3)]
-    pub learning_rate: f64,
-    /// Number of updates until the learning rate is reached.
-    #[config(default = 100)]
-    pub warm_up: u64,
-    /// Schedule of the learning rate after that.
-    #[config(default = "Schedule::Constant")]
-    pub schedule: Schedule,
-    /// Bound on the global norm of the gradient, finite: `f64::MAX` clips nothing.
-    #[config(default = 1.0)]
-    pub max_norm: f64,
-    /// The unit of the loss whose gradient norm is bounded.
-    #[config(default = "GradientUnit::Nats")]
-    pub norm_unit: GradientUnit,
-    /// Optimizer.
-    #[config(default = "OptimizerConfig::Adam")]
-    pub optimizer: OptimizerConfig,
-    /// Decay of the moving average of the weights.
-    #[config(default = "EmaDecay::Warmed(0.999)")]
-    pub ema: EmaDecay,
-    /// Policy for a loss or gradient that is not finite.
-    #[config(default = "NonFinite::Stop")]
-    pub non_finite: NonFinite,
-    /// The type that networks are trained in.
-    #[config(default = "Precision::Full")]
-    pub precision: Precision,
-    /// What is kept in memory for the backward pass.
-    #[config(default = "GradientMemory::Store")]
-    pub gradient_memory: GradientMemory,
+config! {
+    /// Configuration of a [`Trainer`](super::Trainer).
+    #[derive(Debug, PartialEq)]
+    pub struct TrainerConfig {
+        /// Seed of the run: all random numbers within a step follow from it and the number of the
+        /// step. Random numbers sampled before the first step (for the model) or between steps (for
+        /// batches of the caller) follow from the device's own stream.
+        pub seed: u64 = 0,
+        /// Learning rate after the warm-up.
+        pub learning_rate: f64 = 1e-3,
+        /// Number of updates until the learning rate is reached.
+        pub warm_up: u64 = 100,
+        /// Schedule of the learning rate after that.
+        pub schedule: Schedule = Schedule::Constant,
+        /// Bound on the global norm of the gradient, finite: `f64::MAX` clips nothing.
+        pub max_norm: f64 = 1.0,
+        /// The unit of the loss whose gradient norm is bounded.
+        pub norm_unit: GradientUnit = GradientUnit::Nats,
+        /// Optimizer.
+        pub optimizer: OptimizerConfig = OptimizerConfig::Adam,
+        /// Decay of the moving average of the weights.
+        pub ema: EmaDecay = EmaDecay::Warmed(0.999),
+        /// Policy for a loss or gradient that is not finite.
+        pub non_finite: NonFinite = NonFinite::Stop,
+        /// The type that networks are trained in.
+        pub precision: Precision = Precision::Full,
+        /// What is kept in memory for the backward pass.
+        pub gradient_memory: GradientMemory = GradientMemory::Store,
+    }
 }
 
 impl TrainerConfig {
@@ -77,34 +67,20 @@ impl TrainerConfig {
     /// The first rule that is broken: a positive and finite learning rate, norm and tolerance, a
     /// valid schedule, decays in [0, 1).
     pub fn validate(&self) -> Result<(), ConfigError> {
-        const CONFIG: &str = "TrainerConfig";
-        ConfigError::positive_finite(CONFIG, "learning_rate", self.learning_rate)?;
+        self.check("TrainerConfig")
+    }
+
+    /// [`TrainerConfig::validate`]; an error names `config`, the configuration that the user made.
+    pub(super) fn check(&self, config: &'static str) -> Result<(), ConfigError> {
+        ConfigError::positive_finite(config, "learning_rate", self.learning_rate)?;
         // JSON, in which a checkpoint stores this, has no infinity.
-        ConfigError::positive_finite(CONFIG, "max_norm", self.max_norm)?;
+        ConfigError::positive_finite(config, "max_norm", self.max_norm)?;
         if let GradientMemory::Reversible { tolerance } = self.gradient_memory {
-            ConfigError::positive_finite(CONFIG, "gradient_memory.tolerance", tolerance)?;
+            ConfigError::positive_finite(config, "gradient_memory.tolerance", tolerance)?;
         }
         self.schedule.validate()?;
         self.optimizer.validate()?;
         self.precision.validate()?;
         self.ema.validate()
-    }
-
-    /// Reads the configuration of a checkpoint. A field that an older version did not write has its
-    /// default. A field that this version does not know is an error, since it describes a different
-    /// run.
-    pub(super) fn from_json(text: &str) -> Result<Self, String> {
-        let object = |value| match value {
-            serde_json::Value::Object(fields) => Ok(fields),
-            other => Err(format!("expected an object, found {other}")),
-        };
-        let reason = |error: serde_json::Error| error.to_string();
-        let saved = object(serde_json::from_str(text).map_err(reason)?)?;
-        let mut fields = object(serde_json::to_value(Self::new()).map_err(reason)?)?;
-        for (name, value) in saved {
-            let field = fields.get_mut(&name);
-            *field.ok_or_else(|| format!("this version of flowkit has no field `{name}`"))? = value;
-        }
-        serde_json::from_value(fields.into()).map_err(reason)
     }
 }

@@ -1,65 +1,53 @@
 //! Configuration of a fit.
 
-use burn::config::Config;
-
 use super::progress::Progress;
 use crate::bijector::replay::GradientMemory;
 use crate::error::ConfigError;
 use crate::tensor::limit::MOST_SIZE;
 use crate::train::{EmaDecay, OptimizerConfig, Precision, Schedule, TrainerConfig};
 
-/// How a flow is fitted to data by [`FitConfig::fit`]. The defaults suit vectors and small images.
-#[derive(Config, Debug, PartialEq)]
-pub struct FitConfig {
-    /// Largest number of epochs.
-    #[config(default = 100)]
-    pub epochs: u64,
-    /// Largest number of updates.
-    pub steps: Option<u64>,
-    /// Largest time of the fit in seconds, after which it ends when the current update is finished.
-    pub seconds: Option<f64>,
-    /// Number of examples of an update, or all examples to train on if there are fewer.
-    #[config(default = 256)]
-    pub batch_size: usize,
-    /// Share of the examples that is held out if no held-out data is given, in (0, 1); at least one
-    /// example.
-    #[config(default = 0.1)]
-    pub held_out: f64,
-    /// Number of epochs without a rise of the held-out likelihood above its best value after which
-    /// the training ends, at least 1.
-    #[config(default = 10)]
-    pub patience: u64,
-    /// Seed that determines which examples are held out, the order of the others and all noise.
-    #[config(default = 0)]
-    pub seed: u64,
-    /// Learning rate after the warm-up.
-    #[config(default = 1e-3)]
-    pub learning_rate: f64,
-    /// Number of updates until the learning rate is reached.
-    #[config(default = 100)]
-    pub warm_up: u64,
-    /// Schedule of the learning rate after that.
-    #[config(default = "Schedule::Constant")]
-    pub schedule: Schedule,
-    /// Bound on the global norm of the gradient of the loss, which is in nats per example. A larger
-    /// gradient is scaled to it.
-    #[config(default = 1.0)]
-    pub max_norm: f64,
-    /// Optimizer.
-    #[config(default = "OptimizerConfig::Adam")]
-    pub optimizer: OptimizerConfig,
-    /// Decay of the moving average of the weights, which is evaluated and kept.
-    #[config(default = "EmaDecay::Warmed(0.999)")]
-    pub ema: EmaDecay,
-    /// The type that networks are trained in.
-    #[config(default = "Precision::Full")]
-    pub precision: Precision,
-    /// What is kept in memory for the backward pass.
-    #[config(default = "GradientMemory::Store")]
-    pub gradient_memory: GradientMemory,
-    /// What is shown during training.
-    #[config(default = "Progress::Bar")]
-    pub progress: Progress,
+config! {
+    /// How a flow is fitted to data by [`FitConfig::fit`]. The defaults suit vectors and small
+    /// images.
+    #[derive(Debug, PartialEq)]
+    pub struct FitConfig {
+        /// Largest number of epochs.
+        pub epochs: u64 = 100,
+        /// Largest number of updates.
+        pub steps: Option<u64> = None,
+        /// Largest time of the fit in seconds, after which it ends when the current update is
+        /// finished.
+        pub seconds: Option<f64> = None,
+        /// Number of examples of an update, or all examples to train on if there are fewer.
+        pub batch_size: usize = 256,
+        /// Share of the examples that is held out if no held-out data is given, in (0, 1); at least
+        /// one example.
+        pub held_out: f64 = 0.1,
+        /// Number of epochs without a rise of the held-out likelihood above its best value after
+        /// which the training ends, at least 1.
+        pub patience: u64 = 10,
+        /// Seed that determines which examples are held out, the order of the others and all noise.
+        pub seed: u64 = 0,
+        /// Learning rate after the warm-up.
+        pub learning_rate: f64 = 1e-3,
+        /// Number of updates until the learning rate is reached.
+        pub warm_up: u64 = 100,
+        /// Schedule of the learning rate after that.
+        pub schedule: Schedule = Schedule::Constant,
+        /// Bound on the global norm of the gradient of the loss, which is in nats per example. A
+        /// larger gradient is scaled to it.
+        pub max_norm: f64 = 1.0,
+        /// Optimizer.
+        pub optimizer: OptimizerConfig = OptimizerConfig::Adam,
+        /// Decay of the moving average of the weights, which is evaluated and kept.
+        pub ema: EmaDecay = EmaDecay::Warmed(0.999),
+        /// The type that networks are trained in.
+        pub precision: Precision = Precision::Full,
+        /// What is kept in memory for the backward pass.
+        pub gradient_memory: GradientMemory = GradientMemory::Store,
+        /// What is shown during training.
+        pub progress: Progress = Progress::Bar,
+    }
 }
 
 const CONFIG: &str = "FitConfig";
@@ -70,7 +58,7 @@ impl FitConfig {
     /// # Errors
     /// The first rule that is broken. At least 1: epochs, steps, batch size and patience. Positive
     /// and finite: seconds. In (0, 1): the share that is held out. Then the rules of
-    /// [`TrainerConfig::validate`].
+    /// [`TrainerConfig::validate`], under the name of this configuration.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let counts = [
             ("epochs", Some(self.epochs)),
@@ -86,7 +74,7 @@ impl FitConfig {
         }
         let share = self.held_out > 0.0 && self.held_out < 1.0;
         ConfigError::within(CONFIG, "held_out", "(0, 1)", self.held_out, share)?;
-        self.trainer().validate()
+        self.trainer().check(CONFIG)
     }
 
     /// The configuration of the trainer that the fit uses.

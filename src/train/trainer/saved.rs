@@ -140,8 +140,10 @@ impl<M: Module> Trainer<M> {
     pub fn resume(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "it is missing"));
-        let config =
-            TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
+        // A field that an older version did not write has its default; one that this version does
+        // not know describes another run and is an error.
+        let config: TrainerConfig =
+            serde_json::from_str(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;
         let progress =
             serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
