@@ -45,6 +45,8 @@ macro_rules! config {
                         f.write_str(concat!("the fields of ", stringify!($name)))
                     }
 
+                    // Without fields, the loop ends in its first pass.
+                    #[allow(clippy::never_loop)]
                     fn visit_map<A>(self, mut map: A) -> Result<$name, A::Error>
                     where
                         A: ::serde::de::MapAccess<'de>,

@@ -159,8 +159,9 @@ pub use linear::{
     PositionNormConfig,
 };
 pub use prior::{
-    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, NormalMixture, NormalMixtureConfig,
-    Prior, PriorConfig, ReparametrisedPrior, StandardNormal, Uniform,
+    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, DiagonalNormalConfig,
+    NormalMixture, NormalMixtureConfig, Prior, PriorConfig, ReparametrisedPrior, StandardNormal,
+    Uniform,
 };
 pub use quantize::{
     BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig,

@@ -32,7 +32,9 @@ pub use crate::flow::uninit::Uninit;
 pub use crate::flow::{Density, Flow, Reparametrised};
 pub use crate::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 pub use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, PositionNormConfig};
-pub use crate::prior::{DiagonalNormal, NormalMixtureConfig, StandardNormal, Uniform};
+pub use crate::prior::{
+    ConditionalNormalConfig, DiagonalNormalConfig, NormalMixtureConfig, StandardNormal, Uniform,
+};
 pub use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 pub use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 pub use crate::tensor::half::Half;

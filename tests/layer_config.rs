@@ -237,6 +237,65 @@ fn a_condition_that_does_not_fit_says_its_place() {
     assert!(error.starts_with("[1][0]: Mlp: expected a condition"), "{error}");
 }
 
+#[test]
+fn a_prior_is_built_for_the_output_of_the_layers() {
+    let _turn = turn();
+    let (squeeze, image) = (SqueezeConfig::new(ChannelOrder::BlockMajor), [1, 1, 8, 8]);
+    let x = || Tensor::<4>::random([3, 1, 8, 8], Distribution::Normal(0.0, 1.0), &device());
+
+    let flow = Flow::build(&squeeze, DiagonalNormalConfig::new(), image, &device()).unwrap();
+    let flow = flow.without_data();
+    assert_eq!(flow.prior.mean.dims(), [1, 4, 4, 4]);
+    assert_eq!(flow.evaluate(x()).unwrap().nats().len(), 3);
+
+    let mixture = NormalMixtureConfig::new(5);
+    let flow = Flow::build(&squeeze, &mixture, image, &device()).unwrap().without_data();
+    assert_eq!(flow.prior.means.dims(), [5, 64]);
+    assert!(Prior::<4>::check(&flow.prior, [2, 4, 4, 4]).is_ok());
+    assert!(Prior::<4>::check(&flow.prior, [2, 1, 8, 8]).is_err());
+    assert_eq!(flow.sample(2).unwrap().dims(), [2, 1, 8, 8]);
+
+    let classes = Tensor::<2>::eye(3, &device());
+    let normal = ConditionalNormalConfig::new(MlpConfig::new([4]));
+    let flow = Flow::build_given(&squeeze, normal, image, &classes, &device()).unwrap();
+    let flow = flow.without_data();
+    // Means and log-scales of 64 latents.
+    assert_eq!(flow.prior.num_params(), (3 * 4 + 4) + (4 * 128 + 128));
+    assert_eq!(flow.given(&classes).evaluate(x()).unwrap().nats().len(), 3);
+    assert_eq!(flow.given(&classes).sample(3).unwrap().dims(), [3, 1, 8, 8]);
+}
+
+/// Builds the prior of another shape than that of the latents.
+struct OtherShape;
+
+impl PriorConfig<4> for OtherShape {
+    type Prior = DiagonalNormal<4>;
+
+    fn build(&self, site: &Site<4>) -> Result<DiagonalNormal<4>, ConfigError> {
+        Ok(DiagonalNormal::new([1, 4, 4, 3], site.device()))
+    }
+}
+
+#[test]
+fn a_prior_that_does_not_fit_says_its_place() {
+    fn error<T>(flow: Result<T, ConfigError>) -> String {
+        flow.map(|_| ()).unwrap_err().to_string()
+    }
+    let (squeeze, image) = (SqueezeConfig::new(ChannelOrder::BlockMajor), [1, 1, 8, 8]);
+    let empty = || NormalMixtureConfig::new(0);
+    let text = ".prior: NormalMixtureConfig: `n_components` must be at least 1, found 0";
+    assert_eq!(error(Flow::build(&squeeze, empty(), image, &device())), text);
+    let classes = Tensor::<2>::eye(3, &device());
+    let normal = ConditionalNormalConfig::new(MlpConfig::new([0]));
+    let found = error(Flow::build_given(&squeeze, normal, image, &classes, &device()));
+    assert!(found.starts_with(".prior.net: MlpConfig: `hidden`"), "{found}");
+    let text = ".prior: DiagonalNormal: expected length 3 along axis 3, found shape [1, 4, 4, 4]";
+    assert_eq!(error(Flow::build(&squeeze, OtherShape, image, &device())), text);
+    // Layers that do not fit are named first: without them there is no shape of the latents.
+    let found = error(Flow::build(&squeeze, empty(), [1, 1, 8, 7], &device()));
+    assert!(found.starts_with("Squeeze: axis 3"), "{found}");
+}
+
 /// Each layer alone is within the limit, and two are not. Nothing of either is allocated: they are
 /// 4 TiB.
 #[test]

@@ -51,7 +51,7 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::flow::surjection::{Continuous, Surjection};
 use crate::flow::uninit::Uninit;
-use crate::prior::Prior;
+use crate::prior::{Prior, PriorConfig};
 use crate::tensor::dtype::widest;
 use crate::tensor::type_name::full_type_name;
 
@@ -160,19 +160,32 @@ where
         Self::new_given(bijector, prior, shape)
     }
 
-    /// An unconditional flow from the configuration of its layers, each of which is built for the
-    /// output shape of the preceding one.
+    /// An unconditional flow from the configurations of its layers and of its prior. Each layer is
+    /// built for the output shape of the preceding one, and the prior for that of the last.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use flowkit::{ChannelOrder, DiagonalNormalConfig, Flow, SqueezeConfig};
+    ///
+    /// let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
+    /// let prior = DiagonalNormalConfig::new();
+    /// let flow = Flow::build(&squeeze, prior, [1, 1, 8, 8], &Device::flex())?.without_data();
+    /// assert_eq!(flow.prior.mean.dims(), [1, 4, 4, 4]);
+    /// # Ok::<(), flowkit::ConfigError>(())
+    /// ```
     ///
     /// # Errors
-    /// The first rule that a configuration breaks, and those of [`Flow::new`].
-    pub fn build<L>(
+    /// The first rule that a configuration breaks, and those of [`Flow::new`]. The place of an
+    /// error of the prior is `.prior`.
+    pub fn build<L, Q>(
         layers: &L,
-        prior: P,
+        prior: Q,
         shape: [usize; D],
         device: &Device,
     ) -> Result<Uninit<Self>, ConfigError>
     where
         L: LayerConfig<D, Layer = B>,
+        Q: PriorConfig<D, Prior = P>,
     {
         Self::build_given(layers, prior, shape, &(), device)
     }
@@ -208,18 +221,23 @@ where
     ///
     /// # Errors
     /// As [`Flow::build`].
-    pub fn build_given<L>(
+    pub fn build_given<L, Q>(
         layers: &L,
-        prior: P,
+        prior: Q,
         shape: [usize; D],
         example: &C,
         device: &Device,
     ) -> Result<Uninit<Self>, ConfigError>
     where
         L: LayerConfig<D, C, Layer = B>,
+        Q: PriorConfig<D, C, Prior = P>,
     {
-        let bijector = layers.build(&Site::given(shape, example, device))?;
-        Ok(Self::new_given(bijector, prior, shape)?)
+        let site = Site::given(shape, example, device);
+        // The prior is checked before a layer is built.
+        let latents = site.at(layers.plan(&site)?.output);
+        let prior = prior.build(&latents).map_err(|error| error.at(".prior"))?;
+        prior.check(latents.shape()).map_err(|error| ConfigError::from(error).at(".prior"))?;
+        Ok(Self::new_given(layers.build(&site)?, prior, shape)?)
     }
 }
 

@@ -16,12 +16,14 @@
 //! # Example
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use flowkit::{DiagonalNormal, Prior};
+//! use flowkit::{DiagonalNormalConfig, Prior, PriorConfig, Site};
 //!
-//! let prior = DiagonalNormal::new([1, 2], &Device::flex());
+//! let site = Site::new([1, 2], &Device::flex());
+//! let prior = DiagonalNormalConfig::new().build(&site)?;
 //! let z = Tensor::<2>::from_data([[0.0, 1.0]], &Device::flex());
 //! let nats = prior.log_prob(z, &()).into_scalar::<f32>();
 //! assert!((nats + 0.5 + (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use std::f64::consts::PI;
@@ -33,7 +35,36 @@ use super::{Prior, PriorConfig};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
+use crate::tensor::limit::{per_example, product};
 use crate::tensor::per_example::sum_event;
+
+config! {
+    /// Configuration of [`DiagonalNormal`]. It has no settings.
+    #[derive(Debug)]
+    pub struct DiagonalNormalConfig {}
+}
+
+impl DiagonalNormalConfig {
+    /// Number of parameters of the prior for latents of shape `shape[1..]`, counted without
+    /// building it.
+    ///
+    /// # Errors
+    /// [`ConfigError::TooManyParameters`].
+    pub fn num_params<const D: usize>(&self, shape: [usize; D]) -> Result<usize, ConfigError> {
+        let numbers = per_example(shape);
+        let total = product([2, numbers]);
+        ConfigError::parameters("DiagonalNormalConfig", total, [("shape", numbers)])
+    }
+}
+
+impl<const D: usize, C: Context> PriorConfig<D, C> for DiagonalNormalConfig {
+    type Prior = DiagonalNormal<D>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Prior, ConfigError> {
+        self.num_params(site.shape())?;
+        Ok(DiagonalNormal::new(site.shape(), site.device()))
+    }
+}
 
 /// Normal prior with a trained mean and log-scale for each element. The formulas head this module.
 #[derive(Module, Debug)]
@@ -64,16 +95,6 @@ pub(super) fn log_normal<const D: usize>(
 ) -> Tensor<1> {
     let scaled = (z - mean) * log_scale.clone().neg().exp();
     sum_event(scaled.square().mul_scalar(-0.5) - log_scale.add_scalar(0.5 * (2.0 * PI).ln()))
-}
-
-/// A prior for latents of one shape is its own configuration where latents of this shape arrive.
-impl<const D: usize, C: Context> PriorConfig<D, C> for DiagonalNormal<D> {
-    type Prior = Self;
-
-    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
-        Prior::<D, C>::check(self, site.shape())?;
-        Ok(self.clone())
-    }
 }
 
 impl<const D: usize, C: Context> Prior<D, C> for DiagonalNormal<D> {

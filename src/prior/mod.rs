@@ -10,7 +10,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
-pub use diagonal_normal::DiagonalNormal;
+pub use diagonal_normal::{DiagonalNormal, DiagonalNormalConfig};
 pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
@@ -88,6 +88,9 @@ impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>
 }
 
 /// The configuration of a prior. A prior without parameters is its own configuration.
+///
+/// [`Flow::build`](crate::Flow::build) takes one and builds the prior for the output shape of the
+/// layers. A reference to a configuration is a configuration too.
 pub trait PriorConfig<const D: usize, C: Context = ()> {
     /// The prior that it builds.
     type Prior: Prior<D, C>;
@@ -97,4 +100,12 @@ pub trait PriorConfig<const D: usize, C: Context = ()> {
     /// # Errors
     /// The first rule that is broken.
     fn build(&self, site: &Site<D, C>) -> Result<Self::Prior, ConfigError>;
+}
+
+impl<const D: usize, C: Context, T: PriorConfig<D, C> + ?Sized> PriorConfig<D, C> for &T {
+    type Prior = T::Prior;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Prior, ConfigError> {
+        (**self).build(site)
+    }
 }

@@ -276,6 +276,13 @@ pub fn parts() -> Vec<Example> {
             move |config: &Prior| config.build(&site()).unwrap().num_params(),
         ),
         made(
+            "DiagonalNormalConfig",
+            DiagonalNormalConfig::new(),
+            &[],
+            |config| config.num_params(IMAGE),
+            |config| config.build(&Site::new(IMAGE, &Device::flex())).unwrap().num_params(),
+        ),
+        made(
             "NormalMixtureConfig",
             NormalMixtureConfig::new(3),
             &["n_components"],
