@@ -11,17 +11,13 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{
-//!     ActNormConfig, Conv1x1Config, Density, Flow, Invert, LayerConfig, Sigmoid, Site,
-//!     StandardNormal,
-//! };
+//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, Invert, Sigmoid, StandardNormal};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();
 //! // Two features in (0, 1): undo a sigmoid, mix, normalise.
 //! let layers = (Invert::new(Sigmoid::new()), Conv1x1Config::new(), ActNormConfig::new());
-//! let layers = layers.build(&Site::new([1, 2], &device))?;
-//! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
+//! let flow = Flow::build(&layers, StandardNormal::new(), [1, 2], &device)?;
 //! let x = Tensor::<2>::random([256, 2], Distribution::Uniform(0.1, 0.9), &device);
 //! let flow = flow.initialize(x.clone())?;
 //! let log_likelihood = flow.evaluate(x)?; // nats, one per example

@@ -17,7 +17,7 @@
 //! ```
 
 pub use burn::module::Module;
-pub use burn::tensor::{Device, Int, Tensor};
+pub use burn::tensor::{Device, Distribution, Int, Tensor};
 
 pub use crate::bijector::boxed::BoxBijector;
 pub use crate::bijector::invert::Invert;

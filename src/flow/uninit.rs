@@ -16,10 +16,10 @@ use burn::module::Module;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
+/// use flowkit::{ActNormConfig, Density, Flow, StandardNormal};
 ///
-/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex()))?;
-/// let uninit = Flow::new(norm, StandardNormal::new(), [1, 2])?;
+/// let norm = ActNormConfig::new();
+/// let uninit = Flow::build(&norm, StandardNormal::new(), [1, 2], &Device::flex())?;
 /// assert_eq!(uninit.num_params(), 4);
 /// let flow =
 ///     uninit.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
@@ -32,10 +32,10 @@ use burn::module::Module;
 /// Before that, it is not a density:
 /// ```compile_fail
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
+/// use flowkit::{ActNormConfig, Density, Flow, StandardNormal};
 ///
-/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex())).unwrap();
-/// let uninit = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
+/// let norm = ActNormConfig::new();
+/// let uninit = Flow::build(&norm, StandardNormal::new(), [1, 2], &Device::flex()).unwrap();
 /// // Error: no method named `evaluate`.
 /// uninit.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()));
 /// ```

@@ -72,6 +72,20 @@ fn the_root_exports_what_users_compose_with() {
 }
 
 #[test]
+fn the_programs_of_the_readme_import_only_the_prelude() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let programs = readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut seen = 0;
+    for program in programs {
+        seen += 1;
+        let uses: Vec<&str> =
+            program.lines().filter(|line| line.trim_start().starts_with("use ")).collect();
+        assert_eq!(uses, ["use flowkit::prelude::*;"]);
+    }
+    assert!(seen > 1, "{seen} programs were found");
+}
+
+#[test]
 fn exports_are_read() {
     let text = "
 pub use a::B;

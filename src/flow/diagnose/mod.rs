@@ -25,13 +25,13 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, LayerConfig, Site, StandardNormal};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, StandardNormal};
 //!
 //! let device = Device::flex();
 //! let step = (ActNormConfig::new(), Conv1x1Config::new());
-//! let layers = vec![step.clone(), step].build(&Site::new([1, 2], &device))?;
 //! let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
-//! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
+//! let flow = Flow::build(&vec![step; 2], StandardNormal::new(), [1, 2], &device)?;
+//! let flow = flow.initialize(x.clone())?;
 //! let diagnosis = flow.diagnose(x)?;
 //! println!("{diagnosis}");
 //! assert_eq!(diagnosis.layers[2].path, "bijector.1.0");

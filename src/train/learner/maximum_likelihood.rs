@@ -53,7 +53,7 @@ use crate::train::{GradientUnit, LossScale, Precision, TrainError, clip_global_n
 /// use burn::train::{Learner, SupervisedTraining, renderer::CliMetricsRenderer};
 /// use flowkit::flow::likelihood::Exact;
 /// use flowkit::train::learner::{LikelihoodMetric, MaximumLikelihood};
-/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
+/// use flowkit::{ActNormConfig, Flow, StandardNormal};
 ///
 /// #[derive(Clone)]
 /// struct Points;
@@ -71,8 +71,8 @@ use crate::train::{GradientUnit, LossScale, Precision, TrainError, clip_global_n
 ///     DataLoaderBuilder::new(Points).batch_size(8).build(InMemDataset::new(points.clone()))
 /// };
 /// let device = Device::flex().autodiff();
-/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &device))?;
-/// let flow = Flow::new(norm, StandardNormal::new(), [1, 2])?.without_data();
+/// let norm = ActNormConfig::new();
+/// let flow = Flow::build(&norm, StandardNormal::new(), [1, 2], &device)?.without_data();
 /// let model = MaximumLikelihood::new(flow);
 /// # let folder = tempfile::tempdir()?;
 ///
