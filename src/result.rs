@@ -1,13 +1,25 @@
-//! One error type for a whole program: `?` converts every error of the crate to it.
+//! One error type for a whole program: `?` converts every error to it that a function of this crate
+//! returns.
 
 use crate::data::DataError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
+use crate::flow::FailedRow;
+#[cfg(feature = "plot")]
+use crate::flow::diagnose::PlotError;
+use crate::model::UnknownPreset;
+use crate::tensor::finite::NonFiniteContext;
+#[cfg(feature = "testing")]
+use crate::testing::{ConformanceError, Failure};
 use crate::train::fit::{FitDataError, FitFlow};
 use crate::train::{CheckpointError, FitError, TrainError};
 
-/// Any error of this crate, or of files.
+/// Any error that a function of this crate returns, or an error of files.
 ///
 /// Each function returns a narrower error. This one is for programs that stop at the first error.
+/// What only says why another error occurred is no error of its own here:
+/// [`InitProblem`](crate::InitProblem), [`StateFault`](crate::train::StateFault),
+/// [`ItemError`](crate::data::ItemError), and [`RowFault`](crate::flow::RowFault), which
+/// [`FailedRow`] joins with its row.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -39,9 +51,38 @@ pub enum Error {
     /// Data that no flow can be fitted to.
     #[error(transparent)]
     FitData(#[from] FitDataError),
+    /// A name that no preset of a model has.
+    #[error(transparent)]
+    Preset(#[from] UnknownPreset),
+    /// A plot of a diagnosis.
+    #[cfg(feature = "plot")]
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// A bijector that fails some of the checks.
+    #[cfg(feature = "testing")]
+    #[error(transparent)]
+    Conformance(#[from] ConformanceError),
+    /// A bijector that fails one check.
+    #[cfg(feature = "testing")]
+    #[error(transparent)]
+    Check(#[from] Failure),
     /// A file of the caller's.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// A row of a batch without a result is an error of the evaluation or sampling.
+impl From<FailedRow> for Error {
+    fn from(error: FailedRow) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+/// So is a condition that is not finite.
+impl From<NonFiniteContext> for Error {
+    fn from(error: NonFiniteContext) -> Self {
+        Self::Flow(error.into())
+    }
 }
 
 impl<F: FitFlow> From<FitError<F>> for Error {
