@@ -125,6 +125,10 @@ fn every_layer_shows_its_settings_bare_and_in_a_box() {
     }
     assert!(faults.is_empty(), "{} layers:\n{}", faults.len(), faults.join("\n"));
     assert!(texts.len() > 80, "{}", texts.len());
+    // How a norm calls its channels in an error is no setting.
+    let norm = &texts["ActNorm with a factor"];
+    assert_holds(norm, &["standardize: Standardize", "constant: Bounded", "least_deviation: 0.0"]);
+    assert!(!norm.contains("what") && !norm.contains("start"), "{norm}");
     // What is no field, or is no setting of a checkpoint: half, order and mask are parameters.
     for (name, parts) in [
         ("ActNorm with a factor", &["ActNorm", "shape: [1, 2, 1, 1]", "params: 4"][..]),

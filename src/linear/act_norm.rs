@@ -91,10 +91,9 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
             bias: Initializer::Zeros.init(shape, site.device()),
             log_scale: Initializer::Zeros.init(shape, site.device()),
             log_scale_factor: self.log_scale_factor,
-            start: Standardize {
+            standardize: Standardize {
                 constant: self.constant,
                 least_deviation: self.least_deviation,
-                what: "channel",
             },
         })
     }
@@ -114,7 +113,7 @@ pub struct ActNorm<const D: usize> {
     pub log_scale: Param<Tensor<D>>,
     log_scale_factor: f64,
     #[module(skip)]
-    start: Standardize,
+    standardize: Standardize,
 }
 
 impl<const D: usize> ActNorm<D> {
@@ -174,21 +173,23 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_channels(&x);
-        let scales =
-            self.start.log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
+        let scales = self
+            .standardize
+            .log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
         let log_scale = scales.into_iter().map(|scale| scale / self.log_scale_factor).collect();
         let shifts = moments.mean.iter().map(|mean| -mean).collect();
-        let started = Self {
+        let initialized = Self {
             bias: parameter::set_values(self.bias, shifts),
             log_scale: parameter::set_values(self.log_scale, log_scale),
             ..self
         };
-        let z = started.forward(x, context).0.detach();
-        let z = started.start.passed_on(&moments, started.bias.lazy_shape().dims(), z);
-        (started, z)
+        let z = initialized.forward(x, context).0.detach();
+        let z =
+            initialized.standardize.passed_on(&moments, initialized.bias.lazy_shape().dims(), z);
+        (initialized, z)
     }
 
     fn init_problem(&self, x: &Tensor<D>, _: &C) -> Option<InitProblem> {
-        self.start.problem(&Moments::of_channels(x))
+        self.standardize.problem(&Moments::of_channels(x), "channel")
     }
 }

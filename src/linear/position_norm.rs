@@ -88,10 +88,9 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PositionNormConfig {
             log_scale: Initializer::Zeros.init(site.shape(), site.device()),
             bias: Initializer::Zeros.init(site.shape(), site.device()),
             variance_floor: self.variance_floor,
-            start: Standardize {
+            standardize: Standardize {
                 constant: self.constant,
                 least_deviation: self.least_deviation,
-                what: "element",
             },
         })
     }
@@ -111,7 +110,7 @@ pub struct PositionNorm<const D: usize> {
     pub bias: Param<Tensor<D>>,
     variance_floor: f64,
     #[module(skip)]
-    start: Standardize,
+    standardize: Standardize,
 }
 
 impl<const D: usize> PositionNorm<D> {
@@ -163,11 +162,12 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_elements(&x);
-        let scales = self.start.log_scales(&moments, |deviation| {
+        let scales = self.standardize.log_scales(&moments, |deviation| {
             deviation.mul_add(deviation, self.variance_floor).sqrt()
         });
-        let mut started = Self { log_scale: parameter::set_values(self.log_scale, scales), ..self };
-        let log_scale = started.log_scale.val().inner();
+        let mut initialized =
+            Self { log_scale: parameter::set_values(self.log_scale, scales), ..self };
+        let log_scale = initialized.log_scale.val().inner();
         let shift = moments.mean.iter().map(|mean| -mean).collect();
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
@@ -177,13 +177,14 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         for _ in 0..2 {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
         }
-        started.bias = parameter::set(started.bias, bias);
-        let z = started.forward(x, context).0.detach();
-        let z = started.start.passed_on(&moments, started.bias.lazy_shape().dims(), z);
-        (started, z)
+        initialized.bias = parameter::set(initialized.bias, bias);
+        let z = initialized.forward(x, context).0.detach();
+        let z =
+            initialized.standardize.passed_on(&moments, initialized.bias.lazy_shape().dims(), z);
+        (initialized, z)
     }
 
     fn init_problem(&self, x: &Tensor<D>, _: &C) -> Option<InitProblem> {
-        self.start.problem(&Moments::of_elements(x))
+        self.standardize.problem(&Moments::of_elements(x), "element")
     }
 }

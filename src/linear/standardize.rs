@@ -34,8 +34,6 @@ pub(super) struct Standardize {
     pub constant: ConstantChannel,
     /// Deviations up to this count as constant.
     pub least_deviation: f64,
-    /// What an error calls one of its channels.
-    pub what: &'static str,
 }
 
 /// Least number of elements that have a variance.
@@ -91,9 +89,8 @@ impl Standardize {
         z.clone() * if z.device().is_autodiff() { graph::constant(kept, &z.device()) } else { kept }
     }
 
-    /// Why a log-scale is NaN, or `None` if none is.
-    pub fn problem(&self, moments: &Moments) -> Option<InitProblem> {
-        let what = self.what;
+    /// Why a log-scale is NaN, or `None` if none is. An error calls one of the channels `what`.
+    pub fn problem(&self, moments: &Moments, what: &'static str) -> Option<InitProblem> {
         if moments.count < LEAST {
             return Some(InitProblem::TooFew { what, found: moments.count });
         }
