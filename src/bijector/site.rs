@@ -185,8 +185,11 @@ pub trait LayerConfig<const D: usize, C: Context = ()> {
     /// Those of [`LayerConfig::plan`].
     fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError>;
 
-    /// Checks the configuration and describes what it would build. It allocates nothing and uses no
-    /// random numbers, so a stack is checked as a whole before any part of it is built.
+    /// Checks the configuration and describes what it would build, so a stack is checked as a whole
+    /// before any part of it is built. The layers and networks of this crate allocate nothing for
+    /// it and use no random numbers, and those of your own should not either. A network of your own
+    /// that does not implement [`NetConfig::num_params`](crate::NetConfig::num_params) is built to
+    /// count its parameters.
     ///
     /// # Errors
     /// The first rule that is broken; [`ConfigError::At`] names the place in a stack.

@@ -64,7 +64,9 @@ pub trait NetConfig<const D: usize> {
     /// The first rule that is broken.
     fn build(&self, site: &NetSite<D>) -> Result<Self::Net, ConfigError>;
 
-    /// Number of parameters of the network. The default builds the network to count them.
+    /// Number of parameters of the network. The [plan](crate::LayerConfig::plan) of a layer needs
+    /// it. The default builds the network to count them, which allocates its parameters and uses
+    /// random numbers; the networks of this crate compute it from the sizes.
     ///
     /// # Errors
     /// Those of [`NetConfig::build`].
