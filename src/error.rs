@@ -6,6 +6,7 @@ mod config;
 mod flow;
 mod init_problem;
 
+use crate::counted::counted;
 pub use crate::tensor::capacity::CapacityError;
 pub use check::check_shape;
 pub(crate) use check::{check_event, check_shape_size};
@@ -119,7 +120,7 @@ pub enum ShapeError {
         output: Vec<usize>,
     },
     /// The number of latents differs from the number of levels.
-    #[error("{layer}: expected latents of {expected} levels, found {found}")]
+    #[error("{layer}: expected latents of {}, found {found}", counted(*expected, "level"))]
     Levels {
         /// Type of the layer.
         layer: &'static str,

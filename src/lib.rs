@@ -92,6 +92,7 @@
 
 #[macro_use]
 mod config;
+mod counted;
 
 pub mod any_layer;
 pub mod autoregressive;

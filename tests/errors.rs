@@ -83,3 +83,32 @@ fn every_error_converts() {
     let Error::Flow(found) = error else { panic!("{error}") };
     assert_eq!(found, FlowError::NonFiniteInput { count: 1, total: 2, example: 7 });
 }
+
+#[test]
+fn a_count_of_one_is_singular() {
+    let row = |expected| FitDataError::Lengths { what: "weights", expected, found: 3 };
+    let found = |fault: RowFault| FailedRow { row: 0, fault }.to_string();
+    for (text, expected) in [
+        (row(1).to_string(), "weights: expected 1 row, one for each example, found 3"),
+        (row(2).to_string(), "weights: expected 2 rows, one for each example, found 3"),
+        (
+            found(RowFault::Input { count: 1, total: 1 }),
+            "row 0: the input is not finite: 1 of 1 element",
+        ),
+        (
+            FlowError::NoWeight { examples: 1 }.to_string(),
+            "expected a positive weight among those of 1 example, found none",
+        ),
+        (
+            ConfigError::Length { config: "Config", field: "order", expected: 1, found: 2 }
+                .to_string(),
+            "Config: `order` must have 1 entry, found 2",
+        ),
+        (
+            DataError::LabelCount { expected: 1, found: 0 }.to_string(),
+            "expected 1 label, one for each image, found 0",
+        ),
+    ] {
+        assert_eq!(text, expected);
+    }
+}

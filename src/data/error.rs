@@ -7,6 +7,7 @@ use burn::data::dataset::DatasetError;
 use thiserror::Error;
 
 use super::{ItemError, LayoutError, Report};
+use crate::counted::counted;
 
 /// An error in data: one variant for each broken rule, with its values.
 #[derive(Debug, Error)]
@@ -30,7 +31,11 @@ pub enum DataError {
         found: [usize; 3],
     },
     /// Bytes that are not a whole number of images.
-    #[error("expected a whole number of images of {expected} bytes each, found {found} bytes")]
+    #[error(
+        "expected a whole number of images of {} each, found {}",
+        counted(*expected, "byte"),
+        counted(*found, "byte")
+    )]
     PixelCount {
         /// The bytes of one image.
         expected: usize,
@@ -69,7 +74,10 @@ pub enum DataError {
         most: usize,
     },
     /// A batch that cannot be cut into equal parts, one for each device.
-    #[error("a batch of {batch_size} examples cannot be divided into {n_parts} equal parts")]
+    #[error(
+        "a batch of {} cannot be divided into {n_parts} equal parts",
+        counted(*batch_size, "example")
+    )]
     UnequalParts {
         /// The batch size.
         batch_size: usize,
@@ -110,7 +118,7 @@ pub enum DataError {
         n_items: usize,
     },
     /// Labels whose number differs from that of the images.
-    #[error("expected {expected} labels, one for each image, found {found}")]
+    #[error("expected {}, one for each image, found {found}", counted(*expected, "label"))]
     LabelCount {
         /// The number of images.
         expected: usize,
@@ -239,9 +247,9 @@ pub enum DataError {
     },
     /// A file that continues after the records that its header counts.
     #[error(
-        "{}: expected {expected} bytes for the {records} records that the header counts, found \
-         more",
-        path.display()
+        "{}: expected {expected} bytes for the {} that the header counts, found more",
+        path.display(),
+        counted(*records, "record")
     )]
     TrailingBytes {
         /// The file, unpacked if it was packed.
@@ -253,9 +261,9 @@ pub enum DataError {
     },
     /// A file whose header requires more memory than any data set in its format needs.
     #[error(
-        "{}: expected at most {max} bytes, found {bytes} for the {records} records that the header \
-         counts",
-        path.display()
+        "{}: expected at most {max} bytes, found {bytes} for the {} that the header counts",
+        path.display(),
+        counted(*records, "record")
     )]
     TooLarge {
         /// The file.
@@ -268,7 +276,11 @@ pub enum DataError {
         max: u64,
     },
     /// A file of labels that does not match its file of images.
-    #[error("{}: expected {expected} labels, one for each image, found {found}", path.display())]
+    #[error(
+        "{}: expected {}, one for each image, found {found}",
+        path.display(),
+        counted(*expected, "label")
+    )]
     CountsDiffer {
         /// The file of labels.
         path: PathBuf,

@@ -1,5 +1,6 @@
 //! Errors of data sets that do not return the images that a loader requested.
 
+use crate::counted::counted;
 use thiserror::Error;
 
 /// A data set returned something other than the images that a loader requested.
@@ -7,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ItemError {
     /// More or fewer items.
-    #[error("expected {expected} items from the data set, found {found}")]
+    #[error("expected {} from the data set, found {found}", counted(*expected, "item"))]
     Count {
         /// Number of items that were requested.
         expected: usize,

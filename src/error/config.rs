@@ -3,6 +3,7 @@
 use burn::tensor::DType;
 
 use super::ShapeError;
+use crate::counted::counted;
 use crate::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS, MOST_SIZE};
 
 /// A configuration that breaks a rule, so no module can be built from it.
@@ -117,7 +118,7 @@ pub enum ConfigError {
         found: Vec<usize>,
     },
     /// The number of entries of a list differs from the number of elements.
-    #[error("{config}: `{field}` must have {expected} entries, found {found}")]
+    #[error("{config}: `{field}` must have {}, found {found}", counted(*expected, "entry"))]
     Length {
         /// Type of the configuration.
         config: &'static str,
@@ -130,8 +131,9 @@ pub enum ConfigError {
     },
     /// A mask whose identity half or transformed half is empty.
     #[error(
-        "{config}: the mask leaves {identity} of {total} elements unchanged; at least one must be \
-         unchanged and one transformed"
+        "{config}: the mask leaves {identity} of {} unchanged; at least one must be unchanged and \
+         one transformed",
+        counted(*total, "element")
     )]
     OneSided {
         /// Type of the configuration.
@@ -159,7 +161,10 @@ pub enum ConfigError {
         most: usize,
     },
     /// The number of outputs of a network does not fit the law.
-    #[error("{network}: expected {expected} parameters of the law for each element, found {found}")]
+    #[error(
+        "{network}: expected {} of the law for each element, found {found}",
+        counted(*expected, "parameter")
+    )]
     Parameters {
         /// Type of the network.
         network: &'static str,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use burn::tensor::DType;
 
+use crate::counted::counted;
 use crate::error::{ConfigError, InitProblem, ShapeError};
 use crate::tensor::capacity::CapacityError;
 use crate::tensor::finite::NonFiniteContext;
@@ -30,7 +31,10 @@ pub enum FlowError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The input contains NaN or an infinity.
-    #[error("the input is not finite: {count} of {total} elements, the first in example {example}")]
+    #[error(
+        "the input is not finite: {count} of {}, the first in example {example}",
+        counted(*total, "element")
+    )]
     NonFiniteInput {
         /// Number of elements that are not finite.
         count: usize,
@@ -64,7 +68,8 @@ pub enum FlowError {
     },
     /// The inverse could not map some latents to data.
     #[error(
-        "{count} of {total} elements are undefined because latents could not be inverted, in {}",
+        "{count} of {} are undefined because latents could not be inverted, in {}",
+        counted(*total, "element"),
         listed(rows)
     )]
     NotInverted {
@@ -106,7 +111,7 @@ pub enum FlowError {
         levels: usize,
     },
     /// The number of weights differs from the number of examples of a batch.
-    #[error("a batch of {expected} examples needs as many weights, found {found}")]
+    #[error("a batch of {} needs as many weights, found {found}", counted(*expected, "example"))]
     WeightCount {
         /// Number of examples.
         expected: usize,
@@ -122,7 +127,10 @@ pub enum FlowError {
         found: f64,
     },
     /// All weights of a batch are 0, so its loss has no mean.
-    #[error("expected a positive weight, found 0 for all {examples} examples")]
+    #[error(
+        "expected a positive weight among those of {}, found none",
+        counted(*examples, "example")
+    )]
     NoWeight {
         /// Number of examples.
         examples: usize,

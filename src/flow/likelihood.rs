@@ -7,6 +7,7 @@
 //! of discrete data here: its tensors are `Int`, and only a [`crate::Surjection`] accepts them, so
 //! the noise cannot be left out.
 
+use crate::counted::counted;
 use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
@@ -76,7 +77,7 @@ impl Display for OneSampleBound {
 
 impl Display for ImportanceWeightedBound {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        write!(f, "importance-weighted bound, {} samples", self.samples)
+        write!(f, "importance-weighted bound, {}", counted(self.samples, "sample"))
     }
 }
 

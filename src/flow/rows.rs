@@ -1,5 +1,6 @@
 //! Results of a batch row by row: the values of the good rows, and the faults of the others.
 
+use crate::counted::counted;
 use crate::error::FlowError;
 use crate::flow::likelihood::{LogLikelihood, Provenance};
 
@@ -8,7 +9,7 @@ use crate::flow::likelihood::{LogLikelihood, Provenance};
 #[non_exhaustive]
 pub enum RowFault {
     /// The input contains NaN or an infinity.
-    #[error("the input is not finite: {count} of {total} elements")]
+    #[error("the input is not finite: {count} of {}", counted(*total, "element"))]
     Input {
         /// Number of such elements of the row.
         count: usize,
@@ -22,7 +23,10 @@ pub enum RowFault {
         value: f64,
     },
     /// The latents could not be mapped to data.
-    #[error("{count} of {total} elements are undefined because the latents could not be inverted")]
+    #[error(
+        "{count} of {} are undefined because the latents could not be inverted",
+        counted(*total, "element")
+    )]
     NotInverted {
         /// Number of such elements of the row.
         count: usize,

@@ -7,6 +7,7 @@
 //! refuses is an error and does not end the process. An allocator may promise more memory than
 //! there is, which cannot be known in advance.
 
+use crate::counted::counted;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
 
@@ -29,8 +30,9 @@ pub enum CapacityError {
     },
     /// A tensor for which the machine has no memory.
     #[error(
-        "not enough memory for {found} examples of {dims} elements in {dtype:?}; use fewer at a \
-         time"
+        "not enough memory for {} of {} in {dtype:?}; use fewer at a time",
+        counted(*found, "example"),
+        counted(*dims, "element")
     )]
     NoMemory {
         /// Number of examples.

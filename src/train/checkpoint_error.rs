@@ -11,6 +11,7 @@ use burn::tensor::DType;
 
 use super::error::TrainError;
 use super::state_fault::StateFault;
+use crate::counted::counted;
 
 /// A checkpoint that cannot be written, read or applied.
 #[derive(Debug, thiserror::Error)]
@@ -238,8 +239,8 @@ pub enum CheckpointError {
     },
     /// A configuration states more or fewer parameters than the checkpoint holds.
     #[error(
-        "`{section}`: expected {expected} parameters, as the configuration has, found {found} in \
-         the checkpoint"
+        "`{section}`: expected {}, as the configuration has, found {found} in the checkpoint",
+        counted(*expected, "parameter")
     )]
     OtherSize {
         /// The section.
@@ -317,7 +318,6 @@ fn value(value: &Option<String>) -> String {
 fn further(more: &usize) -> String {
     match more {
         0 => String::new(),
-        1 => "; 1 more difference".into(),
-        more => format!("; {more} more differences"),
+        &more => format!("; {}", counted(more, "more difference")),
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::DType;
 
 use super::non_finite_place::NonFinitePlace;
 use crate::bijector::replay::GradientMemory;
+use crate::counted::counted;
 use crate::error::{ConfigError, FlowError};
 use crate::tensor::finite::NonFiniteContext;
 
@@ -48,8 +49,9 @@ pub enum TrainError {
     },
     /// More updates failed than the policy allows.
     #[error(
-        "training stopped after {failures} failed updates, in a row or since the last checkpoint; \
-         the last failure: {last}"
+        "training stopped after {}, in a row or since the last checkpoint; the last failure: \
+         {last}",
+        counted(*failures, "failed update")
     )]
     GaveUp {
         /// Number of updates that failed before this one.

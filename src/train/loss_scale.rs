@@ -17,6 +17,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::counted;
 use crate::error::ConfigError;
 
 /// The factor of the loss of a training in float16.
@@ -104,7 +105,9 @@ impl ScaleState {
             _ if exponent > LARGEST => {
                 format!("expected an exponent of at most {LARGEST}, found {exponent}")
             }
-            _ if good > updates => format!("expected at most {updates} good updates, found {good}"),
+            _ if good > updates => {
+                format!("expected at most {}, found {good}", counted(updates, "good update"))
+            }
             _ => return None,
         };
         Some(fault)

@@ -12,7 +12,7 @@ use crate::{files, root};
 /// `data` is below `train`, which loads batches, and `model` above it: a preset is a model and its
 /// training.
 const FLOORS: [&[&str]; 13] = [
-    &["config", "tensor", "random", "whole_file"],
+    &["config", "counted", "tensor", "random", "whole_file"],
     &["error"],
     &["context"],
     &["bijector", "kernel"],

@@ -129,7 +129,7 @@ fn a_history_that_no_run_has_seen() {
     };
     for (train, test, seconds, part) in [
         ("[1.0,2.0]", "[]", "-1", "`seconds` of its history must be at least 0, found -1"),
-        ("[1.0]", "[]", "1", "`train` of its history must be 2, those of the run, found 1 updates"),
+        ("[1.0]", "[]", "1", "`train` of its history must be 2, those of the run, found 1 update"),
         (
             "[1.0,2.0]",
             "[[3,1.0]]",

@@ -68,7 +68,7 @@ fn a_save_that_fails_ends_no_run() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("no regular file; the run goes on, and tries again after 1 updates"),
+        said.contains("no regular file; the run goes on, and tries again after 1 update"),
         "{said}"
     );
     assert_eq!((newest(&out), report(&out)["steps"].as_u64()), (150, Some(150)));

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod console;
+mod counted;
 pub mod image;
 #[cfg(feature = "train")]
 pub mod learner;

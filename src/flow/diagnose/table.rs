@@ -4,6 +4,7 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 
 use super::diagnosis::{Diagnosis, LayerDiagnosis};
 use super::measure::{Range, Size};
+use crate::counted::counted;
 
 const HEAD: [&str; 13] = [
     "path",
@@ -105,9 +106,9 @@ impl Display for Diagnosis {
         }
         write!(
             f,
-            "log_det of all layers {} nats, mean of {} examples",
+            "log_det of all layers {} nats, mean of {}",
             short(self.log_det()),
-            self.examples
+            counted(self.examples, "example")
         )?;
         if let Some(worst) = self.worst_conditioned() {
             write!(
@@ -129,7 +130,8 @@ impl Display for Diagnosis {
         }
         if let Some(first) = self.first_non_finite() {
             let LayerDiagnosis { path, layer, non_finite, .. } = first;
-            write!(f, "\nfirst not finite      {path} {layer}, {non_finite} elements")?;
+            let elements = counted(*non_finite, "element");
+            write!(f, "\nfirst not finite      {path} {layer}, {elements}")?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::context::Context;
+use crate::counted::counted;
 use crate::data::{Images, TwoMoons};
 use crate::tensor::graph::constant;
 
@@ -208,7 +209,10 @@ impl<T: FitData> FitData for Weighted<T> {
 #[non_exhaustive]
 pub enum FitDataError {
     /// No examples at all, or too few to train on some and hold others out.
-    #[error("{what}: expected at least {least} examples of positive weight, found {found}")]
+    #[error(
+        "{what}: expected at least {} of positive weight, found {found}",
+        counted(*least, "example")
+    )]
     TooFew {
         /// `data` or `held-out data`.
         what: &'static str,
@@ -218,7 +222,10 @@ pub enum FitDataError {
         found: usize,
     },
     /// The number of rows differs from the number of examples.
-    #[error("{what}: expected {expected} rows, one for each example, found {found}")]
+    #[error(
+        "{what}: expected {}, one for each example, found {found}",
+        counted(*expected, "row")
+    )]
     Lengths {
         /// `condition` or `weights`.
         what: &'static str,

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
+use crate::counted::counted;
 use crate::flow::likelihood::{MeanLikelihood, Provenance};
 
 /// Why a fit ended.
@@ -24,7 +25,8 @@ impl Display for FitEnd {
         match self {
             Self::Epochs => f.write_str("all epochs were done"),
             Self::Patience(epochs) => {
-                write!(f, "the held-out likelihood had not risen for {epochs} epochs")
+                let epochs = counted(*epochs, "epoch");
+                write!(f, "the held-out likelihood had not risen for {epochs}")
             }
             Self::Steps => f.write_str("the limit of updates was reached"),
             Self::Seconds => f.write_str("the limit of time was reached"),
@@ -103,15 +105,15 @@ impl<P: Provenance> Display for FitReport<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         let Self { held_out, best_step, best_epoch, steps, epochs, examples, seconds, end, .. } =
             self;
-        let n = held_out.examples();
-        write!(
-            f,
-            "Held out: {held_out}, on {n} examples, with the weights after update {best_step} "
-        )?;
+        let n = counted(held_out.examples(), "example");
+        write!(f, "Held out: {held_out}, on {n}, with the weights after update {best_step} ")?;
         writeln!(f, "(epoch {best_epoch}).")?;
         write!(
             f,
-            "Trained on {examples} examples in {steps} updates, {epochs} epochs, {seconds:.1} s; "
+            "Trained on {} in {}, {}, {seconds:.1} s; ",
+            counted(*examples, "example"),
+            counted(*steps, "update"),
+            counted(*epochs, "epoch")
         )?;
         write!(f, "it ended because {end}.")
     }

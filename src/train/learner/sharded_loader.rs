@@ -7,6 +7,7 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::counted::counted;
 use crate::data::DataError;
 
 /// A batch that can be divided along its first axis.
@@ -127,8 +128,9 @@ impl<O: Shard> DataLoader<O> for ShardedLoader<O> {
         };
         assert!(
             self.part.is_none() && expected == (start..end),
-            "ShardedLoader: expected one of {n} equal parts of {all} examples, one for each \
-             device, found {start}..{end}"
+            "ShardedLoader: expected one of {n} equal parts of {}, one for each device, found \
+             {start}..{end}",
+            counted(all, "example")
         );
         Arc::new(Self { loader: self.loader.clone(), n_parts: n, part: Some(part) })
     }

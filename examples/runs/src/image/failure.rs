@@ -10,6 +10,7 @@ use flowkit::train::{CheckpointError, TrainError};
 use flowkit::{ConfigError, FlowError};
 
 use crate::complain;
+use crate::counted::counted;
 use crate::signals::Signal;
 
 /// What can end a run early.
@@ -46,9 +47,11 @@ pub enum Failure {
     )]
     Contradiction { flag: &'static str, given: String, saved: String, out: PathBuf },
     #[error(
-        "{} holds a run that is not finished: {done} updates of {} are done; go on with it by \
-         --resume, delete it by --overwrite, or choose another --out",
-        out.display(), .of.map_or("as many as there is time for".into(), |steps| steps.to_string())
+        "{} holds a run that is not finished, after {} of {}; go on with it by --resume, delete \
+         it by --overwrite, or choose another --out",
+        out.display(),
+        counted(*done, "update"),
+        .of.map_or("as many as there is time for".into(), |steps| steps.to_string())
     )]
     Unfinished { out: PathBuf, done: u64, of: Option<u64> },
     #[error("{} holds no {name} model", path.display())]

@@ -9,6 +9,7 @@ use flowkit::train::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use crate::counted::counted;
 
 /// Section of a checkpoint.
 const SECTION: &str = "history";
@@ -76,7 +77,7 @@ impl History {
         if n_updates != step {
             return fail(
                 "train",
-                format!("{n_updates} updates"),
+                counted(n_updates, "update"),
                 format!("{step}, those of the run"),
             );
         }

@@ -20,6 +20,7 @@ use super::progress::Progress;
 use super::results::Results;
 use super::settings::{self, Settings};
 use super::{progress, saved};
+use crate::counted::counted;
 use crate::signals::Signals;
 use crate::{complain, say};
 
@@ -218,10 +219,8 @@ impl<'a, C: ImageConfig> Run<'a, C> {
     fn save_if_possible<M: Module>(&mut self, trainer: &mut Trainer<M>) -> Result<(), Failure> {
         match self.save(trainer) {
             Err(failure) if failure.is_of_folder() => {
-                let every = self.conduct.save_every;
-                complain!(
-                    "warning: {failure}; the run goes on, and tries again after {every} updates"
-                );
+                let every = counted(self.conduct.save_every, "update");
+                complain!("warning: {failure}; the run goes on, and tries again after {every}");
                 Ok(())
             }
             saved => saved,

@@ -16,6 +16,7 @@ use super::run::Run;
 use super::saved::Saved;
 use super::settings::{self, Settings};
 use super::source::{self, Source};
+use crate::counted::counted;
 use crate::{complain, say};
 
 /// A training before its first update.
@@ -98,7 +99,8 @@ impl<'a, C: ImageConfig> Setup<'a, C> {
         }
         let done = trainer.step_count();
         if let Some(steps) = self.args.steps.filter(|&steps| steps < done) {
-            let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
+            let (given, saved) =
+                (steps.to_string(), format!("{} behind it", counted(done, "update")));
             let out = self.folder.out().to_path_buf();
             return Err(Failure::Contradiction { flag: "steps", given, saved, out });
         }
