@@ -24,7 +24,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Parser;
-use flowkit::flow::likelihood::{Exact, MeanLikelihood};
+use flowkit::flow::MeanLikelihood;
+use flowkit::flow::likelihood::Exact;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::FitConfig;
 use flowkit::{

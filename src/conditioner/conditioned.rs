@@ -61,11 +61,11 @@ enum Reads {
 }
 
 impl<N: ModuleDisplay> Conditioned<N> {
-    /// The network of `config` for `site`.
+    /// The network of `config` for `site`, without the check of [`Conditioned::build_for`].
     ///
     /// # Errors
     /// Those of [`NetConfig::build`].
-    pub fn build<const D: usize, F: NetConfig<D, Net = N>>(
+    pub(crate) fn build<const D: usize, F: NetConfig<D, Net = N>>(
         config: &F,
         site: &NetSite<D>,
     ) -> Result<Self, ConfigError>
@@ -82,10 +82,14 @@ impl<N: ModuleDisplay> Conditioned<N> {
         Ok(Self { net, identity, transformed, params: site.n_params(), context })
     }
 
-    /// [`Conditioned::build`] for a law whose initial parameters are `site.theta_init()`. A network
-    /// whose initial output may differ is run once, to check that no two components of the law are
-    /// equal at any of the `elements`; `None` means all elements.
-    pub(crate) fn build_for<const D: usize, F: NetConfig<D, Net = N>, L: Law>(
+    /// The network of `config` for `site`, which computes the parameters of `law`. Its initial
+    /// parameters are `site.theta_init()`. A network whose initial output may differ is run once,
+    /// to check that no two components of the law are equal at any of the `elements`; `None` means
+    /// all elements.
+    ///
+    /// # Errors
+    /// Those of [`NetConfig::build`]; [`ConfigError::EqualComponents`].
+    pub fn build_for<const D: usize, F: NetConfig<D, Net = N>, L: Law>(
         config: &F,
         site: &NetSite<D>,
         law: &L,

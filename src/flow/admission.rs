@@ -172,7 +172,7 @@ where
 ///
 /// # Panics
 /// With the text of the error.
-pub(crate) fn expected<T>(found: Result<T, FlowError>) -> T {
+pub(crate) fn or_panic<T>(found: Result<T, FlowError>) -> T {
     match found {
         Ok(value) => value,
         Err(error) => panic!("{error}"),

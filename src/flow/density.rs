@@ -9,7 +9,7 @@
 
 use burn::tensor::Tensor;
 
-use super::admission::expected;
+use super::admission::or_panic;
 use super::diagnose::{Diagnosis, DiagnosisConfig};
 use super::likelihood::{ImportanceWeightedBound, IsBound, IsExact, LogLikelihood, Provenance};
 use super::rows::{RowLikelihoods, SampledRows};
@@ -72,7 +72,7 @@ pub trait Density {
     /// # Panics
     /// If it returns an error.
     fn log_prob(&self, x: Self::Data) -> Tensor<1> {
-        expected(self.try_log_prob(x))
+        or_panic(self.try_log_prob(x))
     }
 
     /// [`Density::try_log_weight`] for batches that fit.
@@ -80,7 +80,7 @@ pub trait Density {
     /// # Panics
     /// If it returns an error.
     fn log_weight(&self, x: Self::Data, noise: Self::Noise) -> Tensor<1> {
-        expected(self.try_log_weight(x, noise))
+        or_panic(self.try_log_weight(x, noise))
     }
 
     /// Training loss: minus the mean of [`Density::log_prob`], in nats per example, `[1]`.

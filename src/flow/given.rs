@@ -40,6 +40,14 @@ impl<'a, F, C> Given<'a, F, C> {
     }
 }
 
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
+    /// The density given a condition, which has one row for each example, or one row for all of
+    /// them.
+    pub fn given<'a>(&'a self, context: &'a C) -> Given<'a, Self, C> {
+        Given::new(self, context)
+    }
+}
+
 impl<B, P, const D: usize, S> Flow<B, P, D, (), S> {
     /// The flow and its condition, `()`.
     pub(crate) fn asked(&self) -> (&Self, &()) {

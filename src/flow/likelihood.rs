@@ -11,8 +11,6 @@ use crate::counted::counted;
 use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
-pub use super::mean_likelihood::MeanLikelihood;
-
 /// How a log-likelihood was found.
 pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {
     /// Whether it is the value of a density, as for continuous data. For discrete data only a bound
@@ -118,16 +116,6 @@ impl<P: Provenance> LogLikelihood<P> {
         assert_eq!(self.dims, other.dims, "expected examples with the same number of elements");
         assert_eq!(self.provenance, other.provenance, "expected examples with the same provenance");
         self.nats.extend(other.nats);
-    }
-
-    /// Mean over the examples, with its standard error, in nats per example.
-    pub fn mean(&self) -> MeanLikelihood<P> {
-        MeanLikelihood::weighted(self, None)
-    }
-
-    /// Mean over the examples, in bits/dim.
-    pub fn bits_per_dim(&self) -> BitsPerDim<P> {
-        self.mean().bits_per_dim()
     }
 }
 

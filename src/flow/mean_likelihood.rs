@@ -34,6 +34,18 @@ pub struct MeanLikelihood<P> {
     provenance: P,
 }
 
+impl<P: Provenance> LogLikelihood<P> {
+    /// Mean over the examples, with its standard error, in nats per example.
+    pub fn mean(&self) -> MeanLikelihood<P> {
+        MeanLikelihood::weighted(self, None)
+    }
+
+    /// Mean over the examples, in bits/dim.
+    pub fn bits_per_dim(&self) -> BitsPerDim<P> {
+        self.mean().bits_per_dim()
+    }
+}
+
 impl<P: Provenance> MeanLikelihood<P> {
     /// The mean of log-likelihoods of which only the mean is known.
     pub(crate) fn of_mean(mean: f64, examples: usize, dims: usize, provenance: P) -> Self {

@@ -36,9 +36,10 @@ use std::marker::PhantomData;
 use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault};
 use burn::tensor::{DType, Device, Tensor};
 
-pub(crate) use admission::{Admitted, Placement, expected};
+pub(crate) use admission::{Admitted, Placement, or_panic};
 pub use density::Density;
 pub use given::Given;
+pub use mean_likelihood::MeanLikelihood;
 pub(crate) use read::non_finite;
 pub use reparametrised::Reparametrised;
 pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
@@ -271,12 +272,6 @@ impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
 }
 
 impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
-    /// The density given a condition, which has one row for each example, or one row for all of
-    /// them.
-    pub fn given<'a>(&'a self, context: &'a C) -> Given<'a, Self, C> {
-        Given::new(self, context)
-    }
-
     /// The density of the lifted data alone.
     pub fn continuous(&self) -> Flow<B, P, D, C>
     where

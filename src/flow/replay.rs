@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::admission::expected;
+use super::admission::or_panic;
 use super::{Admitted, Flow};
 use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay, scaled};
@@ -38,8 +38,8 @@ where
         weights: Option<&[f64]>,
         replay: &mut Replay<C>,
     ) -> Tensor<1> {
-        let Admitted { batch, placement, context } = expected(self.fit(&x, context));
-        expected(FlowError::check_weights(batch, weights));
+        let Admitted { batch, placement, context } = or_panic(self.fit(&x, context));
+        or_panic(FlowError::check_weights(batch, weights));
         // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();
         replay.scoped(&placement.device, |replay| {

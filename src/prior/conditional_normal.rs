@@ -40,7 +40,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::diagonal_normal::log_normal;
-use super::{Prior, PriorConfig};
+use super::{Prior, PriorConfig, ReparametrisedPrior};
 use crate::bijector::Site;
 use crate::conditioner::{Conditioned, Net, NetConfig, NetSite};
 use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
@@ -174,4 +174,9 @@ impl<const D: usize, const K: usize, N: Net<K>> Prior<D, Tensor<K>> for Conditio
         let draws = Tensor::<D>::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype));
         draws.mul_scalar(temperature) * log_scale.exp() + mean
     }
+}
+
+impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>>
+    for ConditionalNormal<N>
+{
 }

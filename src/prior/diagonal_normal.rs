@@ -31,7 +31,7 @@ use std::f64::consts::PI;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::{Prior, PriorConfig};
+use super::{Prior, PriorConfig, ReparametrisedPrior};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
@@ -122,3 +122,5 @@ impl<const D: usize, C: Context> Prior<D, C> for DiagonalNormal<D> {
         check_event("DiagonalNormal", &self.mean.lazy_shape()[1..], shape).map(drop)
     }
 }
+
+impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for DiagonalNormal<D> {}

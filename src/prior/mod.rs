@@ -16,7 +16,6 @@ pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 
 use crate::bijector::Site;
-use crate::conditioner::Net;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
@@ -78,14 +77,6 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
 /// depend on them. The gradient of a sample is then an estimate of the gradient of its expectation.
 /// A mixture chooses a component for each sample and is therefore not such a prior.
 pub trait ReparametrisedPrior<const D: usize, C: Context = ()>: Prior<D, C> {}
-
-impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for StandardNormal {}
-impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for DiagonalNormal<D> {}
-impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for Uniform {}
-impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>>
-    for ConditionalNormal<N>
-{
-}
 
 /// The configuration of a prior. A prior without parameters is its own configuration.
 ///

@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::{Prior, PriorConfig};
+use super::{Prior, PriorConfig, ReparametrisedPrior};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, check_shape, check_shape_size};
@@ -53,3 +53,5 @@ impl<const D: usize, C: Context> Prior<D, C> for Uniform {
         draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)
     }
 }
+
+impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for Uniform {}

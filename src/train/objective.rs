@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::flow::likelihood::Provenance;
 use crate::flow::surjection::Surjection;
-use crate::flow::{Admitted, Density, Flow, expected};
+use crate::flow::{Admitted, Density, Flow, or_panic};
 use crate::prior::Prior;
 use crate::tensor::finite::{NonFiniteContext, all_finite};
 use crate::tensor::per_example::weighted_mean;
@@ -140,7 +140,7 @@ where
     fn loss(&self, model: &Flow<B, P, D, C, S>) -> Tensor<1> {
         let log_prob = model.given(&self.context).log_prob(self.x.clone());
         let weights = self.weights.as_deref();
-        expected(FlowError::check_weights(log_prob.dims()[0], weights));
+        or_panic(FlowError::check_weights(log_prob.dims()[0], weights));
         weighted_mean(log_prob, weights).neg()
     }
 

@@ -8,8 +8,8 @@ use crate::{files, root};
 /// checks of `testing`, which form one family.
 const NOT_SEARCHED: [&str; 2] = ["kernel", "testing"];
 
-/// The trait of bijectors with the two things that its methods mention and that mention it.
-const TRAIT: [&str; 3] = ["bijector", "bijector::replay", "bijector::visit"];
+/// The trait of bijectors, with what its methods and its driver mention and what mentions it.
+const TRAIT: [&str; 4] = ["bijector", "bijector::drive", "bijector::replay", "bijector::visit"];
 
 /// The code of a file without comments, tests and re-exports.
 fn code(text: &str) -> String {
@@ -48,7 +48,8 @@ fn leaves(tree: &str) -> Vec<String> {
 }
 
 /// The paths that a file names, from the root of the crate: those of its `use` lines and those that
-/// begin with `crate::` elsewhere. A folder that re-exports its files does not import them.
+/// begin with `crate::` elsewhere. A path that begins with another name may be one of the file's
+/// own folder. A folder that re-exports its files does not import them.
 fn paths(text: &str, module: &[&str]) -> Vec<Vec<String>> {
     let code = code(text);
     let mut found = Vec::new();
@@ -61,32 +62,79 @@ fn paths(text: &str, module: &[&str]) -> Vec<Vec<String>> {
     for (at, _) in code.match_indices("crate::") {
         let before = code[..at].chars().next_back();
         if before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | '$' | ':')) {
-            let path = code[at..].chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c));
-            found.push(path.collect());
+            let letters = code[at..].chars();
+            let path: String =
+                letters.take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+            // A group is read with its `use`.
+            if !path.ends_with(':') {
+                found.push(path);
+            }
         }
     }
-    let absolute = |path: &String| -> Option<Vec<String>> {
-        let mut parts: Vec<&str> = path.split("::").collect();
-        let mut from = match parts[0] {
-            "crate" => Vec::new(),
-            "self" => module.to_vec(),
-            "super" => module[..module.len() - 1].to_vec(),
-            _ => return None,
-        };
-        parts.remove(0);
-        while parts.first() == Some(&"super") {
-            parts.remove(0);
-            from.pop();
-        }
-        Some(from.into_iter().chain(parts).map(str::to_owned).collect())
-    };
-    found.iter().filter_map(absolute).collect()
+    found.iter().filter_map(|path| absolute(path, module)).collect()
 }
 
-/// The file of a path: its longest beginning that is one.
-fn file_of(path: &[String], files: &BTreeSet<String>) -> Option<String> {
-    (1..=path.len()).rev().map(|n| path[..n].join("::")).find(|name| files.contains(name))
+/// A path from the root of the crate.
+fn absolute(path: &str, module: &[&str]) -> Option<Vec<String>> {
+    let mut parts: Vec<&str> = path.split("::").collect();
+    let mut from = match parts[0] {
+        "crate" => Vec::new(),
+        "self" => module.to_vec(),
+        "super" => module[..module.len() - 1].to_vec(),
+        _ => {
+            let own = module.iter().copied().chain(parts);
+            return Some(own.map(str::to_owned).collect());
+        }
+    };
+    parts.remove(0);
+    while parts.first() == Some(&"super") {
+        parts.remove(0);
+        from.pop()?;
+    }
+    Some(from.into_iter().chain(parts).map(str::to_owned).collect())
 }
+
+/// The names that a file re-exports, each with the path that it stands for.
+fn exported(text: &str, module: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let code = code(text);
+    let mut found = BTreeMap::new();
+    for line_start in ["pub use ", "pub(crate) use ", "pub(super) use "] {
+        for (at, _) in code.match_indices(line_start) {
+            let tree = code[at + line_start.len()..].split(';').next().unwrap_or_default();
+            for path in leaves(tree) {
+                let Some(path) = absolute(&path, module) else { continue };
+                if let Some(name) = path.last().cloned() {
+                    found.insert(name, path);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The file of a path: its longest beginning that is one, and where that file re-exports the rest,
+/// the file that has it.
+fn file_of(path: &[String], files: &BTreeMap<String, Exports>) -> Option<String> {
+    let n = (1..=path.len()).rev().find(|n| files.contains_key(&path[..*n].join("::")))?;
+    let file = path[..n].join("::");
+    let target = path.get(n).and_then(|name| files[&file].get(name));
+    match target {
+        Some(target) if *target != path[..n + 1] => file_of(target, files).or(Some(file)),
+        _ => Some(file),
+    }
+}
+
+/// Whether a file uses a name besides re-exporting it.
+fn is_used(text: &str, word: &str) -> bool {
+    let code = code(text);
+    let declares = |statement: &&str| ["use ", "mod "].iter().any(|word| statement.contains(word));
+    let bodies = code.split(';').filter(|statement| !declares(statement));
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
+    bodies.into_iter().any(|body| body.split(|c| !letter(c)).any(|found| found == word))
+}
+
+/// What a file re-exports.
+type Exports = BTreeMap<String, Vec<String>>;
 
 /// What each file imports.
 fn edges() -> BTreeMap<String, BTreeSet<String>> {
@@ -99,10 +147,17 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
             modules.insert(parts.join("::"), text);
         }
     }
-    let names: BTreeSet<String> = modules.keys().cloned().collect();
+    let exports: BTreeMap<String, Exports> = modules
+        .iter()
+        .map(|(name, text)| {
+            (name.clone(), exported(text, &name.split("::").collect::<Vec<&str>>()))
+        })
+        .collect();
     let imports = |(name, text): (&String, &String)| {
         let parts: Vec<&str> = name.split("::").collect();
-        let files = paths(text, &parts).into_iter().filter_map(|path| file_of(&path, &names));
+        let used = exports[name].iter().filter(|(word, _)| is_used(text, word));
+        let named = paths(text, &parts).into_iter().chain(used.map(|(_, path)| path.clone()));
+        let files = named.filter_map(|path| file_of(&path, &exports));
         (name.clone(), files.filter(|file| file != name).collect())
     };
     modules.iter().map(imports).collect()

@@ -42,7 +42,7 @@ use crate::conditioner::layer::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Features;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::surjection::Surjection;
-use crate::flow::{Density, Placement, expected};
+use crate::flow::{Density, Placement, or_panic};
 use crate::prior::Prior;
 
 config! {
@@ -159,7 +159,7 @@ impl GlowClassifier {
         class: &Tensor<2>,
         weight: f64,
     ) -> Tensor<1> {
-        let class = &expected(model.fit(&x, class)).context;
+        let class = &or_panic(model.fit(&x, class)).context;
         let noise = model.given(class).noise(&x);
         let (y, log_weight) = model.surjection.lift(x, noise);
         let (z, log_det) = model.bijector.forward(y, class);

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::mixing::GlowPermutation;
 use super::top_prior::TopPriorConfig;
 use super::{ClassGlow, Glow, GlowLevel, TopPrior};
 use crate::bijector::{Bijector, LayerConfig, MultiScaleConfig, Repeated, Site};
@@ -30,23 +31,6 @@ pub enum GlowCoupling {
     /// `(x + t)·(1 + σ(s + 2))/2`: like `Affine`, with an inverse that at most doubles. It is not
     /// in the paper.
     Bounded,
-}
-
-/// How a step mixes its channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum GlowPermutation {
-    /// A plain matrix, initialised as a random orthogonal matrix (the released code's default).
-    Matrix,
-    /// The same in PLU form: no device-to-host copies in training, twice the parameters.
-    Plu,
-    /// The reverse order of the channels (the paper's ablation).
-    Reverse,
-    /// A different random order for each step (the paper's ablation).
-    Shuffle {
-        /// Seed of the orders.
-        seed: u64,
-    },
 }
 
 /// Distribution of the latents.

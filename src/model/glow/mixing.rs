@@ -1,12 +1,30 @@
 //! The channel mixing of a Glow step, as the configuration selects it.
 
-use super::GlowPermutation;
+use serde::{Deserialize, Serialize};
+
 use crate::bijector::{LayerConfig, Plan, Site};
 use crate::context::Context;
 use crate::error::ConfigError;
 use crate::linear::{ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, MatrixInit};
 use crate::reshape::order::Order;
 use crate::reshape::{Permutation, PermutationConfig};
+
+/// How a step mixes its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum GlowPermutation {
+    /// A plain matrix, initialised as a random orthogonal matrix (the released code's default).
+    Matrix,
+    /// The same in PLU form: no device-to-host copies in training, twice the parameters.
+    Plu,
+    /// The reverse order of the channels (the paper's ablation).
+    Reverse,
+    /// A different random order for each step (the paper's ablation).
+    Shuffle {
+        /// Seed of the orders.
+        seed: u64,
+    },
+}
 
 crate::choice! {
     /// The channel mixing of a Glow step.

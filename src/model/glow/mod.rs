@@ -76,8 +76,8 @@ pub mod preset;
 pub mod top_prior;
 
 pub use classifier::{GlowClassifier, GlowClassifierConfig};
-pub use config::{GlowConfig, GlowCoupling, GlowPermutation, GlowPrior};
-pub use mixing::GlowMixing;
+pub use config::{GlowConfig, GlowCoupling, GlowPrior};
+pub use mixing::{GlowMixing, GlowPermutation};
 pub use preset::GlowPreset;
 pub use top_prior::TopPrior;
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Fitted;
 use super::data::FitDataError;
+use super::fitted::Fitted;
 use super::flow::FitFlow;
 use crate::error::{ConfigError, FlowError};
 use crate::train::TrainError;

@@ -24,6 +24,7 @@ mod config;
 mod data;
 mod error;
 mod examples;
+mod fitted;
 mod flow;
 mod progress;
 mod report;
@@ -36,6 +37,7 @@ use burn::tensor::Device;
 pub use config::FitConfig;
 pub use data::{FitData, FitDataError, Weighted};
 pub use error::FitError;
+pub use fitted::Fitted;
 pub use flow::{BatchOf, FitFlow, FitInit};
 pub use progress::Progress;
 pub use report::{CurvePoint, FitEnd, FitReport};
@@ -47,7 +49,7 @@ use progress::Shown;
 
 use crate::data::Batches;
 use crate::error::FlowError;
-use crate::flow::likelihood::MeanLikelihood;
+use crate::flow::MeanLikelihood;
 use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
 use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
@@ -57,16 +59,6 @@ const LEAST_INIT: usize = 256;
 
 /// The stream of the shuffle that determines which examples are held out. No epoch has this number.
 const HELD_OUT_STREAM: u64 = u64::MAX;
-
-/// A fitted flow and its report.
-#[derive(Debug, Clone)]
-pub struct Fitted<F: FitFlow> {
-    /// The flow with the best weights, outside any graph, as it is evaluated, sampled and saved. It
-    /// can be fitted further.
-    pub flow: F,
-    /// The report of the fit.
-    pub report: FitReport<F::Provenance>,
-}
 
 impl FitConfig {
     /// Fits a flow to data, of which a share is held out: [`FitConfig::held_out`].

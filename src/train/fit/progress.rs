@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::likelihood::{MeanLikelihood, Provenance};
+use crate::flow::MeanLikelihood;
+use crate::flow::likelihood::Provenance;
 
 /// What a fit shows during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

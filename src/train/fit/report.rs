@@ -3,7 +3,8 @@
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
 use crate::counted::counted;
-use crate::flow::likelihood::{MeanLikelihood, Provenance};
+use crate::flow::MeanLikelihood;
+use crate::flow::likelihood::Provenance;
 
 /// Why a fit ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
