@@ -131,7 +131,10 @@ pub enum ShapeError {
     },
     /// The width, batch or size of a condition differs from what the layer accepts with an input of
     /// the given shape.
-    #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
+    #[error(
+        "{layer}: expected a condition of shape {expected:?}, found {found:?}{}",
+        other_rows(expected, found)
+    )]
     ContextShape {
         /// Type of the layer.
         layer: &'static str,
@@ -171,5 +174,14 @@ impl ShapeError {
             Self::At { path, error } => Self::At { path: format!("{place}{path}"), error },
             error => Self::At { path: place.to_string(), error: Box::new(error) },
         }
+    }
+}
+
+/// What a condition with another number of rows might have meant.
+fn other_rows(expected: &[usize], found: &[usize]) -> &'static str {
+    if expected.first() == found.first() {
+        ""
+    } else {
+        "; it has one row for each example, or one row for all of them"
     }
 }

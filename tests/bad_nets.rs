@@ -248,9 +248,12 @@ fn conditions_that_do_not_fit_are_named() {
     assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");
     let message = |error: FlowError| error.to_string();
     let batch = flow.given(&zeros([3, 2])).evaluate(zeros([4, 3])).unwrap_err();
-    assert_eq!(message(batch), "Mlp: expected a condition of shape [4, 2], found [3, 2]");
+    let rows = "it has one row for each example, or one row for all of them";
+    let text = "Mlp: expected a condition of shape [4, 2], found [3, 2]";
+    assert_eq!(message(batch), format!("{text}; {rows}"));
     let samples = flow.given(&zeros([4, 2])).sample(7).unwrap_err();
-    assert_eq!(message(samples), "Mlp: expected a condition of shape [7, 2], found [4, 2]");
+    let text = "Mlp: expected a condition of shape [7, 2], found [4, 2]";
+    assert_eq!(message(samples), format!("{text}; {rows}"));
     let start = Flow::build_given(
         &RealNvpConfig::new(8),
         StandardNormal::new(),

@@ -382,7 +382,9 @@ fn rows_of_a_condition_are_counted_where_nobody_reads_it() {
         .without_data();
     let (x, context) = (draw(17, [5, 4], DType::F32), draw(18, [3, 2], DType::F32));
     let error = flow.given(&context).evaluate(x).unwrap_err();
-    assert_eq!(error.to_string(), "Flow: expected a condition of shape [5, 2], found [3, 2]");
+    let text = "Flow: expected a condition of shape [5, 2], found [3, 2]; it has one row for each \
+                example, or one row for all of them";
+    assert_eq!(error.to_string(), text);
 }
 
 /// Rows of a condition by number and by range.

@@ -209,7 +209,7 @@ fn rows_that_cannot_be_inverted_are_named() {
     let first: Vec<String> = bad[..8].iter().map(usize::to_string).collect();
     let text = format!(
         "{count} of {} elements are undefined because latents could not be inverted, in examples \
-         {} and {} more",
+         {} and {} more; `sample_rows` gives the other examples",
         N * DIMS,
         first.join(", "),
         bad.len() - 8

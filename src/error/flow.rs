@@ -59,7 +59,10 @@ pub enum FlowError {
         problem: InitProblem,
     },
     /// A log-likelihood is NaN or an infinity.
-    #[error("the log-likelihood of example {example} is {value}")]
+    #[error(
+        "the log-likelihood of example {example} is {value}; `diagnose` shows which layer is the \
+         first that is not finite, and `evaluate_rows` evaluates the other examples"
+    )]
     NonFiniteLikelihood {
         /// First example of the batch whose likelihood is not finite.
         example: usize,
@@ -68,7 +71,8 @@ pub enum FlowError {
     },
     /// The inverse could not map some latents to data.
     #[error(
-        "{count} of {} are undefined because latents could not be inverted, in {}",
+        "{count} of {} are undefined because latents could not be inverted, in {}; \
+         `sample_rows` gives the other examples",
         counted(*total, "element"),
         listed(rows)
     )]

@@ -23,6 +23,10 @@ use crate::error::FlowError;
 /// [`Flow::given`](crate::Flow::given) makes one from a flow with a condition. A method that
 /// returns values on the host does not affect the caller's graphs: it runs without dropout and
 /// outside any graph.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no density",
+    note = "a flow with a condition becomes a density by `flow.given(&condition)`"
+)]
 pub trait Density {
     /// A batch.
     type Data: Clone + Send + 'static;

@@ -103,7 +103,7 @@ use crate::tensor::type_name::full_type_name;
 ///     .unwrap()
 ///     .without_data();
 /// flow.given(&classes).sample(3); // as it should be
-/// flow.sample(3); // the method `sample` exists, but its trait bounds were not satisfied
+/// flow.sample(3); // no method `sample` without the condition
 /// ```
 #[derive(Module, Debug)]
 #[module(custom_display)]

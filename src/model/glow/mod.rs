@@ -109,7 +109,7 @@ pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantiza
 ///     .with_n_filters(8)
 ///     .with_prior(GlowPrior::Classes { n_classes: 10 });
 /// let glow = config.build_classes(&device).unwrap().without_data();
-/// // Error: the trait bounds of `evaluate` were not satisfied.
+/// // No method `evaluate` without the classes: `glow.given(&classes).evaluate(...)`.
 /// glow.evaluate(Tensor::<4, Int>::zeros([1, 3, 8, 8], &device));
 /// ```
 pub type ClassGlow = Glow<Tensor<2>>;

@@ -176,15 +176,10 @@ impl Bijector<4, Tensor<2>> for TopPrior {
     fn check_context(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<(), ShapeError> {
         self.check_kind(CLASSES)?;
         let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
-        for (axis, expected) in [(0, shape[0]), (1, width)] {
-            if class.dims()[axis] != expected {
-                return Err(ShapeError::Axis {
-                    layer: LAYER,
-                    axis,
-                    expected,
-                    shape: class.dims().to_vec(),
-                });
-            }
+        let (expected, found) = ([shape[0], width], class.dims());
+        if found != expected {
+            let (expected, found) = (expected.to_vec(), found.to_vec());
+            return Err(ShapeError::ContextShape { layer: LAYER, expected, found });
         }
         Ok(())
     }

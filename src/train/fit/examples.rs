@@ -126,7 +126,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         for places in self.chunks() {
             let (x, context) = self.batch(&places, device);
             let found =
-                flow.evaluate_given(x, &context).map_err(|error| self.numbered(error, &places))?;
+                flow.held_out(x, &context).map_err(|error| self.numbered(error, &places))?;
             match &mut all {
                 Some(all) => all.extend(found),
                 None => all = Some(found),

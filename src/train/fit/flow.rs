@@ -50,7 +50,7 @@ pub trait FitFlow: Module {
     ///
     /// # Errors
     /// Those of [`Density::evaluate`].
-    fn evaluate_given(
+    fn held_out(
         &self,
         x: Self::Data,
         context: &Self::Context,
@@ -91,11 +91,7 @@ where
         }
     }
 
-    fn evaluate_given(
-        &self,
-        x: S::Data,
-        context: &C,
-    ) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    fn held_out(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
         self.given(context).evaluate(x)
     }
 
