@@ -221,7 +221,9 @@ fn classes_are_checked_at_the_door() {
         .unwrap();
     let error = model.given(&class(2, 4)).evaluate(x.clone()).unwrap_err().to_string();
     assert!(
-        error.contains("TopPrior: expected length 3 along axis 1, found shape [2, 4]"),
+        error.contains(
+            "[1].levels[1][3]: TopPrior: expected a condition of shape [2, 3], found [2, 4]"
+        ),
         "{error}"
     );
     let error = model.given(&class(3, 3)).evaluate(x).unwrap_err().to_string();

@@ -243,16 +243,20 @@ fn conditions_that_do_not_fit_are_named() {
     .without_data();
     let expected =
         ShapeError::ContextShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
+    let expected = expected.at("[0][1]");
     let error = flow.given(&zeros([4, 5])).evaluate(zeros([4, 3])).unwrap_err();
     assert!(matches!(&error, FlowError::Shape(error) if *error == expected), "{error}");
-    assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");
+    assert_eq!(
+        error.to_string(),
+        "[0][1]: Mlp: expected a condition of shape [4, 2], found [4, 5]"
+    );
     let message = |error: FlowError| error.to_string();
     let batch = flow.given(&zeros([3, 2])).evaluate(zeros([4, 3])).unwrap_err();
     let rows = "it has one row for each example, or one row for all of them";
-    let text = "Mlp: expected a condition of shape [4, 2], found [3, 2]";
+    let text = "[0][1]: Mlp: expected a condition of shape [4, 2], found [3, 2]";
     assert_eq!(message(batch), format!("{text}; {rows}"));
     let samples = flow.given(&zeros([4, 2])).sample(7).unwrap_err();
-    let text = "Mlp: expected a condition of shape [7, 2], found [4, 2]";
+    let text = "[0][1]: Mlp: expected a condition of shape [7, 2], found [4, 2]";
     assert_eq!(message(samples), format!("{text}; {rows}"));
     let start = Flow::build_given(
         &RealNvpConfig::new(8),
@@ -263,11 +267,11 @@ fn conditions_that_do_not_fit_are_named() {
     )
     .unwrap();
     let start = start.initialize_given(zeros([4, 3]), &zeros([4, 3])).unwrap_err();
-    assert_eq!(message(start), "Mlp: expected a condition of shape [4, 2], found [4, 3]");
+    assert_eq!(message(start), "[0][1]: Mlp: expected a condition of shape [4, 2], found [4, 3]");
     let site = Site::<2>::described([1, 3], ContextShape::vector(Some(2)), &device);
     let layers = RealNvpConfig::new(8).build(&site).unwrap();
     let none = Flow::<_, _, 2>::new(layers, StandardNormal::new(), [1, 3]).unwrap_err();
-    assert_eq!(none.to_string(), "Mlp: expected a condition, found no condition");
+    assert_eq!(none.to_string(), "[0][1]: Mlp: expected a condition, found no condition");
     let maf = Flow::build_given(
         &MafConfig::new(5),
         StandardNormal::new(),
@@ -278,7 +282,7 @@ fn conditions_that_do_not_fit_are_named() {
     .unwrap()
     .without_data();
     let error = maf.given(&zeros([4, 1])).evaluate(zeros([4, 3])).unwrap_err();
-    assert_eq!(message(error), "Made: expected a condition of shape [4, 2], found [4, 1]");
+    assert_eq!(message(error), "[0][1]: Made: expected a condition of shape [4, 2], found [4, 1]");
 }
 
 /// Every composition passes a condition's shape on to its members.
@@ -291,15 +295,16 @@ fn conditions_are_checked_inside_of_compositions() {
     };
     let wrong = zeros([4, 3]);
     let expected = "ResNet: expected a condition of shape [4, 2], found [4, 3]";
-    let check = |what: &str, result: Result<[usize; 2], ShapeError>| {
-        assert_eq!(result.expect_err(what).to_string(), expected, "{what}");
+    let check = |what: &str, place: &str, result: Result<[usize; 2], ShapeError>| {
+        let error = result.expect_err(what).to_string();
+        assert_eq!(error, format!("{place}{expected}"), "{what}");
     };
-    check("coupling", coupling().output_shape_given([4, 2], &wrong));
-    check("tuple", (coupling(), coupling()).output_shape_given([4, 2], &wrong));
-    check("Vec", vec![coupling()].output_shape_given([4, 2], &wrong));
-    check("Option", Some(coupling()).output_shape_given([4, 2], &wrong));
-    check("Invert", Invert::new(coupling()).output_shape_given([4, 2], &wrong));
-    check("box", flowkit::BoxBijector::new(coupling()).output_shape_given([4, 2], &wrong));
+    check("coupling", "", coupling().output_shape_given([4, 2], &wrong));
+    check("tuple", "[0]: ", (coupling(), coupling()).output_shape_given([4, 2], &wrong));
+    check("Vec", "[0]: ", vec![coupling()].output_shape_given([4, 2], &wrong));
+    check("Option", "", Some(coupling()).output_shape_given([4, 2], &wrong));
+    check("Invert", ".inner: ", Invert::new(coupling()).output_shape_given([4, 2], &wrong));
+    check("box", "", flowkit::BoxBijector::new(coupling()).output_shape_given([4, 2], &wrong));
 
     let image_of = |half: usize, n_context: usize| {
         let net = ConvResNetConfig::new().with_n_filters(2).with_n_blocks(1);
@@ -329,7 +334,8 @@ fn conditions_are_checked_inside_of_compositions() {
     );
     // The first level takes it, the second does not.
     let scales = MultiScale::new(vec![image_of(2, 3), image()]);
-    assert_eq!(message(scales.output_shape_given([4, 4, 4, 4], &wrong)), vector);
+    let error = message(scales.output_shape_given([4, 4, 4, 4], &wrong));
+    assert_eq!(error, format!(".levels[1]: {vector}"));
 
     // A bound's flow is asked too.
     let levels = Tensor::<4, burn::tensor::Int>::zeros([4, 2, 2, 2], &device);
