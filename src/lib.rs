@@ -161,7 +161,7 @@ pub use prior::{
     Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig,
+    BitDepth, Encoder, EncoderConfig, UniformDequantization, UniformDequantizationConfig,
     VariationalDequantization, VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;

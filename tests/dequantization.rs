@@ -11,11 +11,14 @@ use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::bijector::replay::Replay;
+use flowkit::law::{AffineConfig, AffineForm};
+use flowkit::model::flow_plus_plus::{EncoderBlock, FlowPlusPlusEncoderConfig};
 use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::{
-    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, ScalarAffineConfig,
-    Sigmoid, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
-    UniformDequantizationConfig, VariationalDequantizationConfig,
+    ActNormConfig, ChannelOrder, ConfigError, ConvResNetConfig, CouplingConfig, Density, Encoder,
+    Flow, FlowError, Invert, LogitConfig, PartitionConfig, Pattern, Prior, ScalarAffineConfig,
+    Sigmoid, Site, SqueezeConfig, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
+    UniformDequantizationConfig, VariationalDequantization, VariationalDequantizationConfig,
 };
 
 const TYPES: [DType; 2] = [DType::F32, DType::F64];
@@ -237,7 +240,8 @@ fn noise_of_a_flow_stays_within_its_level() {
         for n_levels in [2, 3, 100, 255, 256, 4095, most(dtype)] {
             let config =
                 VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype);
-            let dequantization = config.build(Blind {}, Sigmoid::new()).unwrap();
+            let dequantization =
+                VariationalDequantization::new(&config, Blind {}, Sigmoid::new()).unwrap();
             let draws =
                 [-800.0, -110.0, -20.0, 0.0, 5.0, 9.0, 12.0, 16.0, 17.0, 18.0, 36.0, 40.0, 800.0];
             let last = n_levels as i64 - 1;
@@ -273,6 +277,40 @@ fn noise_at_the_end_of_a_level_has_its_gradient() {
         let gradient = noise.grad(&y.sum().backward()).unwrap();
         assert_eq!(elements(&gradient), [1.0 / n_levels as f64; 4]);
     }
+}
+
+#[test]
+fn encoder_and_noise_are_built_for_the_data() {
+    fn error<T>(found: Result<T, ConfigError>) -> String {
+        found.map(|_| ()).unwrap_err().to_string()
+    }
+    let _guard = device_rng();
+    let (config, device) = (VariationalDequantizationConfig::new(), Device::flex());
+    let site = Site::new([1, 1, 4, 4], &device);
+    let encoder =
+        |width| FlowPlusPlusEncoderConfig::new(Pattern::Stripes, width, 1, EncoderBlock::Conv);
+    let net = ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1);
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), net);
+    let partition = PartitionConfig::new(Pattern::Stripes);
+    let noise = (partition.clone(), coupling.clone(), Invert::new(partition), Sigmoid::new());
+    let dequantization = config.build(&encoder(3), &noise, &site).unwrap();
+    let flow = Flow::build(&LogitConfig::new(), StandardNormal::new(), site.shape(), &device);
+    let flow = flow.unwrap().behind(dequantization);
+    let x = || Tensor::from_data(TensorData::new((0..32i64).collect(), [2, 1, 4, 4]), &device);
+    let flow = flow.initialize(x()).unwrap();
+    assert_eq!(flow.evaluate(x()).unwrap().nats().len(), 2);
+
+    let found = error(config.build(&encoder(0), &noise, &site));
+    assert!(found.starts_with(".encoder: FlowPlusPlusEncoderConfig: `n_context`"), "{found}");
+    // One channel has no halves.
+    let found = error(config.build(&encoder(3), &(coupling, Sigmoid::new()), &site));
+    assert!(found.starts_with(".flow[0]: "), "{found}");
+    let squeeze = SqueezeConfig::new(ChannelOrder::BlockMajor);
+    let text = ".flow: VariationalDequantization: expected length 1 along axis 1, \
+                found shape [1, 4, 2, 2]";
+    assert_eq!(error(config.build(&encoder(3), &(squeeze, Sigmoid::new()), &site)), text);
+    let none = config.with_n_levels(0);
+    assert!(error(none.build(&encoder(3), &noise, &site)).contains("n_levels"));
 }
 
 #[test]

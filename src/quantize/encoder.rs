@@ -7,7 +7,9 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::context::Context;
+use crate::bijector::Site;
+use crate::context::{Context, ContextShape};
+use crate::error::ConfigError;
 use crate::tensor::dtype::{cast, narrowest};
 
 /// A network that computes a condition from data scaled to [−½, ½).
@@ -22,6 +24,24 @@ pub trait Encoder<const D: usize>: Module + ModuleDisplay {
 
     /// Data-dependent initialisation. Returns the condition too, detached from the graph.
     fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
+}
+
+/// The configuration of an encoder.
+pub trait EncoderConfig<const D: usize> {
+    /// The encoder that it builds.
+    type Encoder: Encoder<D>;
+
+    /// The shape of the condition that the encoder computes from data of the site's shape.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    fn context(&self, site: &Site<D>) -> Result<ContextShape, ConfigError>;
+
+    /// The encoder for data of the site's shape.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    fn build(&self, site: &Site<D>) -> Result<Self::Encoder, ConfigError>;
 }
 
 /// An encoder with the casts that every encoder needs.

@@ -29,7 +29,7 @@ pub mod variational;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 pub use bit_depth::BitDepth;
-pub use encoder::{Encoder, Encoding};
+pub use encoder::{Encoder, EncoderConfig, Encoding};
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
 pub use variational::{VariationalDequantization, VariationalDequantizationConfig};
 

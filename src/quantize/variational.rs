@@ -17,10 +17,10 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
-use super::{Encoder, Encoding, cell, check_levels};
-use crate::bijector::Bijector;
+use super::{Encoder, EncoderConfig, Encoding, cell, check_levels};
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, LayerConfig, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::likelihood::OneSampleBound;
@@ -50,18 +50,46 @@ impl VariationalDequantizationConfig {
         cell::check(NAME, self.n_levels, self.dtype)
     }
 
-    /// The dequantization with the noise of `flow`, conditioned by `encoder`.
+    /// The dequantization of data of the site's shape, with the noise of `flow`, conditioned by
+    /// `encoder`. The flow is built for noise of the same shape and for the condition that the
+    /// encoder computes.
     ///
     /// # Errors
-    /// The first rule that is broken.
-    pub fn build<N, B>(
+    /// The first rule that is broken, also where the noise would have another shape than the data.
+    /// The place of an error is `.encoder` or `.flow`.
+    pub fn build<const D: usize, E, L>(
         &self,
-        encoder: N,
-        flow: B,
-    ) -> Result<VariationalDequantization<N, B>, ConfigError> {
+        encoder: &E,
+        flow: &L,
+        site: &Site<D>,
+    ) -> Result<VariationalDequantization<E::Encoder, L::Layer>, ConfigError>
+    where
+        E: EncoderConfig<D>,
+        L: LayerConfig<D, <E::Encoder as Encoder<D>>::Code>,
+    {
         self.validate()?;
-        let encoder = Encoding::new(encoder);
-        Ok(VariationalDequantization { encoder, flow, n_levels: self.n_levels })
+        let in_encoder = |error: ConfigError| error.at(".encoder");
+        let in_flow = |error: ConfigError| error.at(".flow");
+        let code = encoder.context(site).map_err(in_encoder)?;
+        let encoder = encoder.build(site).map_err(in_encoder)?;
+        let given = Site::described(site.shape(), code, site.device());
+        let flow = flow.build(&given).map_err(in_flow)?;
+        let noise = flow.output_shape(site.shape());
+        noise
+            .and_then(|noise| same_shape(noise, site.shape()))
+            .map_err(|error| in_flow(error.into()))?;
+        VariationalDequantization::new(self, encoder, flow)
+    }
+}
+
+/// Checks that the noise has the shape of the data.
+fn same_shape<const D: usize>(noise: [usize; D], data: [usize; D]) -> Result<(), ShapeError> {
+    match (0..D).find(|&axis| noise[axis] != data[axis]) {
+        None => Ok(()),
+        Some(axis) => {
+            let (layer, expected) = ("VariationalDequantization", data[axis]);
+            Err(ShapeError::Axis { layer, axis, expected, shape: noise.to_vec() })
+        }
     }
 }
 
@@ -76,6 +104,19 @@ pub struct VariationalDequantization<N, B> {
 }
 
 impl<N, B> VariationalDequantization<N, B> {
+    /// The dequantization with an encoder and a flow that are already built.
+    ///
+    /// # Errors
+    /// The first rule that the configuration breaks.
+    pub fn new(
+        config: &VariationalDequantizationConfig,
+        encoder: N,
+        flow: B,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self { encoder: Encoding::new(encoder), flow, n_levels: config.n_levels })
+    }
+
     /// Number of levels `M` of the data.
     pub fn n_levels(&self) -> usize {
         self.n_levels
@@ -184,14 +225,8 @@ where
 
     fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
         let shape = check_levels(x, self.n_levels)?;
-        let noise = self.flow.output_shape(shape)?;
-        match (0..D).find(|&axis| noise[axis] != shape[axis]) {
-            None => Ok(shape),
-            Some(axis) => {
-                let (layer, expected) = ("VariationalDequantization", shape[axis]);
-                Err(ShapeError::Axis { layer, axis, expected, shape: noise.to_vec() }.into())
-            }
-        }
+        same_shape(self.flow.output_shape(shape)?, shape)?;
+        Ok(shape)
     }
 
     fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {

@@ -13,7 +13,7 @@ use flowkit::{
     ActNormConfig, Bijector, ChannelOrder, Conv1x1Config, CouplingConfig, Density, Encoder, Flow,
     GatedNetConfig, LayerConfig, LogitConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig,
     Prior, Sigmoid, Site, SqueezeConfig, StandardNormal, Surjection, UniformDequantizationConfig,
-    VariationalDequantizationConfig,
+    VariationalDequantization, VariationalDequantizationConfig,
 };
 use serde_json::{Map, Value, json};
 
@@ -176,8 +176,8 @@ impl Encoder<2> for Blind {
 }
 
 fn bpd_one_dim_variational(findings: &mut Findings, case: &Value) {
-    let surjection =
-        VariationalDequantizationConfig::new().build(Blind {}, Sigmoid::new()).unwrap();
+    let config = VariationalDequantizationConfig::new();
+    let surjection = VariationalDequantization::new(&config, Blind {}, Sigmoid::new()).unwrap();
     check_bound(findings, case, surjection, &case["eps"]);
 }
 

@@ -154,8 +154,9 @@ fn model(place: Place) -> Model {
     };
     let noise =
         (coupling(), Kink::new(only(&[Place::NoiseFlow]), &device), coupling(), Sigmoid::new());
-    let dequantization =
-        VariationalDequantizationConfig::new().build(Scale::new(place, &device), noise).unwrap();
+    let config = VariationalDequantizationConfig::new();
+    let encoder = Scale::new(place, &device);
+    let dequantization = VariationalDequantization::new(&config, encoder, noise).unwrap();
     let norm = || layer(&ActNormConfig::new(), [1, 2], &device);
     let kink = Kink::new(only(&[Place::Layer, Place::Parameter]), &device);
     let layers = (fixed(&LogitConfig::new()), norm(), kink, norm());

@@ -27,7 +27,7 @@ use crate::conditioner::layer::{
 use crate::conditioner::{ConvStyle, Mixing};
 use crate::context::ContextShape;
 use crate::error::ConfigError;
-use crate::quantize::Encoder;
+use crate::quantize::{Encoder, EncoderConfig};
 use crate::reshape::{Partition, PartitionConfig, Pattern};
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
@@ -100,13 +100,6 @@ impl FlowPlusPlusEncoderConfig {
         Ok(PartitionConfig::new(self.pattern).plan(site)?.output)
     }
 
-    /// The shape of the context for images of the site's shape: that of one half of the image, with
-    /// `n_context` channels.
-    pub(super) fn context(&self, site: &Site<4>) -> Result<ContextShape, ConfigError> {
-        let [_, _, h, w] = self.halves(site)?;
-        Ok(ContextShape::new(vec![vec![1, self.n_context, h, w]]))
-    }
-
     fn input(&self, channels: usize) -> DataInitConvConfig {
         self.style.conv(channels, self.n_context, 3, self.style.inner)
     }
@@ -121,12 +114,18 @@ impl FlowPlusPlusEncoderConfig {
             .with_gate(GateKernel::Three)
             .with_style(self.style)
     }
+}
 
-    /// The network for images of the site's shape.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn build(&self, site: &Site<4>) -> Result<FlowPlusPlusEncoder, ConfigError> {
+impl EncoderConfig<4> for FlowPlusPlusEncoderConfig {
+    type Encoder = FlowPlusPlusEncoder;
+
+    /// The shape of one half of the image, with `n_context` channels.
+    fn context(&self, site: &Site<4>) -> Result<ContextShape, ConfigError> {
+        let [_, _, h, w] = self.halves(site)?;
+        Ok(ContextShape::new(vec![vec![1, self.n_context, h, w]]))
+    }
+
+    fn build(&self, site: &Site<4>) -> Result<FlowPlusPlusEncoder, ConfigError> {
         self.num_params(site)?;
         let ([_, channels, h, w], device) = (self.halves(site)?, site.device());
         let conv = |_| self.conv().build(device);

@@ -24,7 +24,9 @@ use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
-use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
+use crate::quantize::{
+    EncoderConfig, UniformDequantizationConfig, VariationalDequantizationConfig,
+};
 use crate::reshape::{ChannelOrder, PartitionConfig, Swap};
 use crate::tensor::limit::sum;
 
@@ -157,12 +159,10 @@ impl FlowPlusPlusConfig {
             let uniform = UniformDequantizationConfig::new().with_n_levels(self.n_levels);
             return Ok(FlowPlusPlusDequantization::Uniform(uniform.build()?));
         };
-        let encoder = self.encoder(noise);
-        let site_given = self.noise_site(&encoder, site)?;
-        let encoder = encoder.build(site)?;
-        let flow = self.noise_flow(noise).build(&site_given)?;
+        let (encoder, flow) = (self.encoder(noise), self.noise_flow(noise));
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
-        Ok(FlowPlusPlusDequantization::Variational(dequantization.build(encoder, flow)?))
+        let dequantization = dequantization.build(&encoder, &flow, site)?;
+        Ok(FlowPlusPlusDequantization::Variational(dequantization))
     }
 
     /// The site of the layers: that of an image.
