@@ -1,6 +1,8 @@
 //! One error type for a whole program: `?` converts every error to it that a function of this crate
 //! returns.
 
+use std::fmt;
+
 use crate::data::DataError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
 use crate::flow::FailedRow;
@@ -20,7 +22,7 @@ use crate::train::{CheckpointError, FitError, TrainError};
 /// [`InitProblem`](crate::InitProblem), [`StateFault`](crate::train::StateFault),
 /// [`ItemError`](crate::data::ItemError), and [`RowFault`](crate::flow::RowFault), which
 /// [`FailedRow`] joins with its row.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A shape that a layer or model does not take.
@@ -94,6 +96,13 @@ impl<F: FitFlow> From<FitError<F>> for Error {
             FitError::Train(error) => error.into(),
             FitError::Broken { error, .. } => Self::Training(error),
         }
+    }
+}
+
+/// The text of the error: a program whose `main` returns [`Result`] prints this.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

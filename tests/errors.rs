@@ -32,6 +32,8 @@ macro_rules! becomes {
         let (text, error) = raised($error);
         assert!(matches!(error, $variant), "{error:?}");
         assert_eq!(error.to_string(), text);
+        // What a `main` that returns the error prints.
+        assert_eq!(format!("{error:?}"), text);
     )+};
 }
 
