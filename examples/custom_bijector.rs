@@ -20,7 +20,6 @@
 
 use std::f64::consts::LN_2;
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Parser;
@@ -30,12 +29,14 @@ use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::FitConfig;
 use flowkit::{
     ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Density, Flow, LayerConfig, Plan,
-    Prior, ShapeError, ShapeMap, Site, StandardNormal, check_shape,
+    Prior, ShapeError, ShapeMap, Site, StandardNormal, check_shape, config,
 };
 
-/// Configuration of [`SinhArcsinh`].
-#[derive(Config, Debug)]
-struct SinhArcsinhConfig {}
+config! {
+    /// Configuration of [`SinhArcsinh`].
+    #[derive(Debug)]
+    struct SinhArcsinhConfig {}
+}
 
 impl<const D: usize, C: Context> LayerConfig<D, C> for SinhArcsinhConfig {
     type Layer = SinhArcsinh<D>;

@@ -34,7 +34,7 @@
 //! | a first program | [`prelude`] |
 //! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
-//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`] |
+//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`]; of your own, [`config!`] |
 //! | couplings: a network reads one half of the elements and determines how the other half is transformed | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
 //! | autoregressive layers: each element is transformed given the preceding ones | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
@@ -91,7 +91,8 @@
 //! | `tui` | the dashboard of the `Learner` in the terminal |
 
 #[macro_use]
-mod config;
+#[doc(hidden)]
+pub mod config;
 mod counted;
 
 pub mod any_layer;

@@ -191,18 +191,47 @@ fn a_file_that_describes_no_stack() {
     assert_eq!(error.to_string(), "[1]: Arcsinh: expected 2 axes, found shape [1, 2, 3, 3]");
 }
 
+/// The configurations of this crate are made by `config!`: what is wrong with a field is named.
+#[test]
+fn a_field_that_is_unknown_doubled_or_missing() {
+    fn error<T: serde::de::DeserializeOwned>(text: &str) -> String {
+        serde_json::from_str::<T>(text).map(|_| ()).expect_err(text).to_string()
+    }
+    fn starts(error: String, text: &str) {
+        assert!(error.starts_with(text), "{error}, not {text}");
+    }
+    let bogus = r#"{ "bogus": 3 }"#;
+    starts(error::<ArcsinhConfig>(bogus), "unknown field `bogus`, there are no fields");
+    starts(error::<SinhArcsinhConfig>(bogus), "unknown field `bogus`, there are no fields");
+    starts(error::<RotatedConfig>(bogus), "unknown field `bogus`, expected `n_reflections`");
+    starts(error::<SinesConfig>(bogus), "unknown field `bogus`, expected `width`");
+    let in_a_stack = error::<Vec<MyLayerConfig>>(r#"[{ "Arcsinh": { "bogus": 3 } }]"#);
+    starts(in_a_stack, "unknown field `bogus`, there are no fields");
+
+    starts(error::<SinesConfig>(r#"{ "width": 1, "width": 2 }"#), "duplicate field `width`");
+    let doubled = r#"{ "n_reflections": 1, "n_reflections": 1 }"#;
+    starts(error::<RotatedConfig>(doubled), "duplicate field `n_reflections`");
+    starts(error::<SinesConfig>("{}"), "missing field `width`");
+
+    // A field with a default may be left out, and its method changes it.
+    let rotated = serde_json::from_str::<RotatedConfig>("{}").unwrap();
+    assert_eq!(rotated.n_reflections, RotatedConfig::new().n_reflections);
+    assert_eq!(RotatedConfig::new().with_n_reflections(3).n_reflections, 3);
+    assert_eq!(serde_json::to_string(&SinesConfig::new(8)).unwrap(), r#"{"width":8}"#);
+}
+
 /// The parts of this crate keep what they promise, alone and in a coupling.
 #[test]
 fn parts_of_ones_own_conform() {
     let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
-    Conformance::new("Arcsinh", [1, 3], |device| built(&ArcsinhConfig {}, [1, 3], device))
+    Conformance::new("Arcsinh", [1, 3], |device| built(&ArcsinhConfig::new(), [1, 3], device))
         .check()
         .unwrap();
-    let rotated = |device: &Device| built(&RotatedConfig { n_reflections: 2 }, [1, 3], device);
+    let rotated = |device: &Device| built(&RotatedConfig::new(), [1, 3], device);
     Conformance::new("Rotated", [1, 3], rotated).check().unwrap();
     let coupling = |device: &Device| {
         let site = Site::given([1, 3], &Tensor::<2>::zeros([1, 2], device), device);
-        CouplingConfig::new(SinhArcsinhConfig {}, SinesConfig { width: 4 }).build(&site).unwrap()
+        CouplingConfig::new(SinhArcsinhConfig::new(), SinesConfig::new(4)).build(&site).unwrap()
     };
     Conformance::<2, Tensor<2>>::given("Coupling of SinhArcsinh", [1, 3], [1, 2], coupling)
         .check()
@@ -323,7 +352,7 @@ fn a_network_of_ones_own_is_trained_in_a_half_type() {
     let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
     let device = Device::flex().autodiff();
     device.seed(4);
-    let net = MyNetConfig::from(SinesConfig { width: 8 });
+    let net = MyNetConfig::from(SinesConfig::new(8));
     let config = CouplingConfig::new(MixLogCdfConfig::new(3), net);
     let context = Tensor::<2>::random([16, 2], Distribution::Normal(0.0, 1.0), &device);
     let layers =

@@ -9,9 +9,8 @@ use burn::tensor::Tensor;
 use flowkit::tensor::per_example::sum_event;
 use flowkit::{
     Bijector, ConfigError, Context, LayerConfig, Leaf, Plan, ShapeError, ShapeMap, Site,
-    check_shape,
+    check_shape, config,
 };
-use serde::{Deserialize, Serialize};
 
 /// The bijector. `s` is one number for each element.
 #[derive(Module, Debug)]
@@ -51,10 +50,11 @@ impl<C: Context> Bijector<2, C> for Arcsinh {
     }
 }
 
-/// Configuration of [`Arcsinh`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArcsinhConfig {}
+config! {
+    /// Configuration of [`Arcsinh`].
+    #[derive(Debug)]
+    pub struct ArcsinhConfig {}
+}
 
 impl<C: Context> LayerConfig<2, C> for ArcsinhConfig {
     type Layer = Arcsinh;

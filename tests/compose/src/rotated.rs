@@ -2,9 +2,8 @@
 //! back. So the axes along which it bends are learned.
 
 use flowkit::{
-    ConfigError, Context, Householder, HouseholderConfig, LayerConfig, Plan, Site, chain,
+    ConfigError, Context, Householder, HouseholderConfig, LayerConfig, Plan, Site, chain, config,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::arcsinh::{Arcsinh, ArcsinhConfig};
 
@@ -19,17 +18,18 @@ chain! {
     }
 }
 
-/// Configuration of [`Rotated`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RotatedConfig {
-    /// Number of reflections that the rotation is made of.
-    pub n_reflections: usize,
+config! {
+    /// Configuration of [`Rotated`].
+    #[derive(Debug)]
+    pub struct RotatedConfig {
+        /// Number of reflections that the rotation is made of.
+        pub n_reflections: usize = 2,
+    }
 }
 
 impl RotatedConfig {
     fn members(&self) -> (HouseholderConfig, ArcsinhConfig) {
-        (HouseholderConfig::new(self.n_reflections), ArcsinhConfig {})
+        (HouseholderConfig::new(self.n_reflections), ArcsinhConfig::new())
     }
 }
 

@@ -4,8 +4,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use flowkit::conditioner::theta;
-use flowkit::{ConfigError, Net, NetConfig, NetSite};
-use serde::{Deserialize, Serialize};
+use flowkit::{ConfigError, Net, NetConfig, NetSite, config};
 
 /// The network. It is written for vectors.
 #[derive(Module, Debug)]
@@ -23,12 +22,13 @@ impl Net<2> for Sines {
     }
 }
 
-/// Configuration of [`Sines`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinesConfig {
-    /// Number of hidden units.
-    pub width: usize,
+config! {
+    /// Configuration of [`Sines`].
+    #[derive(Debug)]
+    pub struct SinesConfig {
+        /// Number of hidden units.
+        pub width: usize,
+    }
 }
 
 impl NetConfig<2> for SinesConfig {

@@ -11,9 +11,8 @@ use std::f64::consts::LN_2;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use flowkit::ConfigError;
 use flowkit::law::{Law, LawConfig};
-use serde::{Deserialize, Serialize};
+use flowkit::{ConfigError, config};
 
 /// The law.
 #[derive(Module, Debug)]
@@ -45,10 +44,11 @@ impl Law for SinhArcsinh {
     }
 }
 
-/// Configuration of [`SinhArcsinh`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinhArcsinhConfig {}
+config! {
+    /// Configuration of [`SinhArcsinh`].
+    #[derive(Debug)]
+    pub struct SinhArcsinhConfig {}
+}
 
 impl LawConfig for SinhArcsinhConfig {
     type Law = SinhArcsinh;
