@@ -18,9 +18,9 @@
 //! ```
 //!
 //! Each variant has the name of its layer and holds its configuration; a layer without a
-//! configuration is its name alone. `Stack` is a list of layers, `Invert` the inverse of one. The
-//! same file works for vectors and images; a layer for images only is an error for vectors, with
-//! its place, and the reverse.
+//! configuration, or with all defaults, may be its name alone. `Stack` is a list of layers,
+//! `Invert` the inverse of one. The same file works for vectors and images; a layer for images only
+//! is an error for vectors, with its place, and the reverse.
 //!
 //! [`choice!`](crate::choice) makes an enum that has layers of your own too. Your laws and networks
 //! join in the same way, as parameters of a [`CouplingConfig`].
@@ -134,13 +134,17 @@ macro_rules! choice_of_layer_configs {
     (@read {{$($head:tt)*} $name:ident} [$({
         [$($meta:tt)*] $variant:ident $only:tt [$($holds:tt)*] $pattern:tt $config:tt
     })+]) => {
-        #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Debug, Clone, ::serde::Serialize)]
         $($head)* enum $name {
             $($($meta)* $variant $($holds)*,)+
             /// The inverse of a layer.
             Invert(Box<$name>),
             /// Layers in a row.
             Stack(Vec<$name>),
+        }
+
+        $crate::choice! { @read $name
+            $($variant [$($holds)*])+ Invert [(Box<$name>)] Stack [(Vec<$name>)]
         }
 
         impl ::burn::config::Config for $name {}

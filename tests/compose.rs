@@ -215,6 +215,9 @@ fn a_field_that_is_unknown_doubled_or_missing() {
 
     // A field with a default may be left out, and its method changes it.
     let rotated = serde_json::from_str::<RotatedConfig>("{}").unwrap();
+    let alone: Vec<MyLayerConfig> = serde_json::from_str(r#"["Rotated", "Arcsinh"]"#).unwrap();
+    let MyLayerConfig::Rotated(in_a_stack) = &alone[0] else { panic!("{alone:?}") };
+    assert_eq!(in_a_stack.n_reflections, rotated.n_reflections);
     assert_eq!(rotated.n_reflections, RotatedConfig::new().n_reflections);
     assert_eq!(RotatedConfig::new().with_n_reflections(3).n_reflections, 3);
     assert_eq!(serde_json::to_string(&SinesConfig::new(8)).unwrap(), r#"{"width":8}"#);

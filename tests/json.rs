@@ -6,13 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use flowkit::law::MixLogCdfConfig;
+use flowkit::law::{AnyLawConfig, MixLogCdfConfig};
 use flowkit::train::{
     EmaDecay, FitConfig, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
 use flowkit::{
-    ActNormConfig, AnyLayerConfig, Conv1x1Config, CouplingConfig, GradientMemory, LayerConfig,
-    LogitConfig, ResNetConfig, Site,
+    ActNormConfig, AnyLayerConfig, AnyNetConfig, Conv1x1Config, CouplingConfig, GradientMemory,
+    LayerConfig, LogitConfig, ResNetConfig, Site,
 };
 use serde_json::{Map, Value};
 
@@ -154,6 +154,46 @@ fn a_field_that_occurs_twice_and_an_unknown_layer_are_named() {
     assert!(error.contains("expected the fields of ActNormConfig"), "{error}");
     let error = serde_json::from_str::<AnyLayerConfig>(r#"{"ActNrom": {}}"#).unwrap_err();
     assert!(error.to_string().contains("unknown variant `ActNrom`, expected one of `ActNorm`"));
+}
+
+/// What has nothing but defaults is its name alone, or its name with an object without fields.
+#[test]
+fn a_variant_of_defaults_has_two_forms() {
+    fn both<T: serde::de::DeserializeOwned + serde::Serialize>(name: &str) -> Value {
+        let [alone, object] = [format!("\"{name}\""), format!("{{\"{name}\": {{}}}}")]
+            .map(|text| serde_json::to_value(serde_json::from_str::<T>(&text).unwrap()).unwrap());
+        assert_eq!(alone, object, "{name}");
+        alone
+    }
+    assert_eq!(both::<AnyLayerConfig>("Swap"), Value::from("Swap"));
+    let norm = serde_json::to_value(AnyLayerConfig::ActNorm(ActNormConfig::new())).unwrap();
+    assert_eq!(both::<AnyLayerConfig>("ActNorm"), norm);
+    let net = serde_json::to_value(AnyNetConfig::from(ResNetConfig::new())).unwrap();
+    assert_eq!(both::<AnyNetConfig>("ResNet"), net);
+    let inverse: AnyLayerConfig = serde_json::from_str(r#"{"Invert": "LeakyRelu"}"#).unwrap();
+    assert!(matches!(inverse, AnyLayerConfig::Invert(_)));
+
+    fn error<T: serde::de::DeserializeOwned>(text: &str) -> String {
+        serde_json::from_str::<T>(text).map(|_| ()).expect_err(text).to_string()
+    }
+    let layer = error::<AnyLayerConfig>;
+    for (text, start) in [
+        (r#"{"Swap": {"n": 1}}"#, "unknown field `n`, there are no fields"),
+        (r#"{"Swap": 1}"#, "invalid type: integer `1`, expected no fields"),
+        (r#""Squeeze""#, "missing field `"),
+        (r#""Stack""#, "invalid type: map, expected a sequence"),
+        (r#""Invert""#, "expected a variant of AnyLayerConfig, found no name"),
+        ("{}", "expected a variant of AnyLayerConfig, found no name"),
+        ("1", "invalid type: integer `1`, expected a variant of AnyLayerConfig"),
+        (
+            r#"{"Swap": {}, "Exp": {}}"#,
+            "expected one variant of AnyLayerConfig, found `Swap` and `Exp`",
+        ),
+    ] {
+        assert!(layer(text).starts_with(start), "{text}: {}", layer(text));
+    }
+    let law = error::<AnyLawConfig>(r#""MixLogCdf""#);
+    assert!(law.starts_with("missing field `n_components`"), "{law}");
 }
 
 /// `null` is a value of an optional number, and no missing field.

@@ -18,6 +18,8 @@ use crate::error::ShapeError;
 /// accepts both. Use with the other number is an error that names the variant and its number of
 /// axes.
 ///
+/// In a file, a variant whose configuration has only defaults may be its name alone.
+///
 /// The macro adds two variants to an enum of `LayerConfig`: `Invert`, the inverse of a layer, and
 /// `Stack`, a list of layers. A variant without brackets is a layer that is its own configuration.
 ///
@@ -70,6 +72,40 @@ macro_rules! choice {
                 }
             }
         }
+    };
+    // How an enum of configurations is read from a file; each variant with what it holds.
+    (@read $name:ident $($variant:ident $holds:tt)+) => {
+        impl $crate::bijector::variant::Variants for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn read<'de, R: ::serde::Deserializer<'de>>(
+                variant: &str,
+                config: R,
+            ) -> ::std::result::Result<Self, R::Error> {
+                match variant {
+                    $(stringify!($variant) => $crate::choice!(@held $variant $holds config),)+
+                    other => Err(::serde::de::Error::unknown_variant(
+                        other,
+                        &[$(stringify!($variant)),+],
+                    )),
+                }
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<R: ::serde::Deserializer<'de>>(
+                reader: R,
+            ) -> ::std::result::Result<Self, R::Error> {
+                $crate::bijector::variant::read(reader)
+            }
+        }
+    };
+    (@held $variant:ident [] $config:ident) => {
+        <$crate::bijector::variant::Nothing as ::serde::Deserialize>::deserialize($config)
+            .map(|_| Self::$variant)
+    };
+    (@held $variant:ident [($type:ty)] $config:ident) => {
+        <$type as ::serde::Deserialize>::deserialize($config).map(Self::$variant)
     };
     ($(#[$meta:meta])* $vis:vis enum $name:ident : Bijector { $($variants:tt)+ }) => {
         $crate::choice_of_bijectors! { {$(#[$meta])* $vis} $name $($variants)+ }

@@ -21,6 +21,8 @@ pub mod replay;
 pub mod shape;
 pub mod site;
 pub mod stack_config;
+#[doc(hidden)]
+pub mod variant;
 pub mod visit;
 
 pub use chain::{Chain, Entry, Member, Members};

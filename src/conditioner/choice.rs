@@ -119,10 +119,12 @@ macro_rules! choice_of_nets {
 
         $crate::choice! { @display $name $($variant)+ }
 
-        #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Debug, Clone, ::serde::Serialize)]
         $($config_head)* enum $config {
             $($(#[$meta])* $variant($net_config)),+
         }
+
+        $crate::choice! { @read $config $($variant [($net_config)])+ }
 
         impl ::burn::config::Config for $config {}
 

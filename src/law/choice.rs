@@ -101,10 +101,12 @@ macro_rules! choice_of_law_configs {
     ) => {
         $crate::choice_of_laws! { {$($head)*} $name $($(#[$meta])* $variant($law)),+ }
 
-        #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Debug, Clone, ::serde::Serialize)]
         $($config_head)* enum $config {
             $($(#[$meta])* $variant($law_config)),+
         }
+
+        $crate::choice! { @read $config $($variant [($law_config)])+ }
 
         impl $config {
             /// Checks the configuration.

@@ -16,9 +16,9 @@
 //! | float64 | 2^45 | |
 //!
 //! More levels are an error: with only a few values in a level there is no room for noise, and the
-//! result of an evaluation would not be a bound. Use a float64 flow (`docs/conventions.md` shows how) and
-//! `with_dtype(DType::F64)`, or remove bits first. The readers of [`crate::data`] take 8-bit images only; pass deeper images
-//! as your own `Int` tensors.
+//! result of an evaluation would not be a bound. Use a float64 flow
+//! (`docs/conventions.md` shows how) and `with_dtype(DType::F64)`, or remove bits first. The
+//! readers of [`crate::data`] take 8-bit images only; pass deeper images as your own `Int` tensors.
 
 pub mod bit_depth;
 mod cell;
