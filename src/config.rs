@@ -5,7 +5,7 @@
 //! know, so a misspelt field would silently be left at its default.
 
 #[doc(hidden)]
-pub use paste::paste;
+pub use ::paste::paste;
 
 /// Defines the struct of a configuration, which burn's `Config` reads from a JSON file and writes
 /// to one.
