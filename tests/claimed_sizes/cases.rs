@@ -20,9 +20,9 @@ use flowkit::train::{
 };
 use flowkit::{
     ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config, ConvResNetConfig, ConvStyle,
-    DiagnosisConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LayerConfig, MadeConfig, Mask,
-    MaskedCouplingConfig, MlpConfig, Order, OutputActivation, Pattern, PermutationConfig,
-    ResNetConfig, Site, ZeroConvConfig,
+    DiagnosisConfig, EncoderConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LayerConfig,
+    MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, Order, OutputActivation, Pattern,
+    PermutationConfig, ResNetConfig, Site, ZeroConvConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
