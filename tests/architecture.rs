@@ -333,6 +333,33 @@ fn the_first_difference_is_named_and_the_others_counted() {
     );
 }
 
+/// The layer that differs is the reason; a tensor that is missing for it is only the effect.
+#[test]
+fn a_stack_of_other_layers_is_named() {
+    let norm = || AnyLayerConfig::ActNorm(ActNormConfig::new());
+    let linear = || AnyLayerConfig::Conv1x1(Conv1x1Config::new());
+    let flow = |layers: Vec<AnyLayerConfig>| {
+        Flow::build(&layers, StandardNormal::new(), [1, 4], &Device::flex()).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flow.safetensors");
+    flow(vec![norm(), norm(), norm()]).without_data().save(&path).unwrap();
+    flow(vec![norm(), norm(), norm()]).load(&path).unwrap();
+    let others = [
+        (vec![norm(), linear(), norm()], "flow.bijector.1", [Some("Conv1x1"), Some("ActNorm")]),
+        (vec![norm(), norm(), norm(), norm()], "flow.bijector.3", [Some("ActNorm"), None]),
+        (vec![norm(), norm()], "flow.bijector.2", [None, Some("ActNorm")]),
+    ];
+    for (layers, place, values) in others {
+        let error = flow(layers).load(&path).unwrap_err();
+        let text = error.to_string();
+        let CheckpointError::OtherArchitecture { name, expected, found, .. } = error else {
+            panic!("{text}")
+        };
+        assert_eq!((name.as_str(), [expected.as_deref(), found.as_deref()]), (place, values));
+    }
+}
+
 /// Where users meet it: `resume`, `load` and `load_average`, through a file, in which it can be
 /// read.
 #[test]

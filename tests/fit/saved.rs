@@ -21,14 +21,14 @@ fn a_saved_flow_comes_back() {
     let x = data.points(&device());
     assert_eq!(values(&loaded, &x), values(&fitted.flow, &x));
 
-    // Other shapes, and equal shapes of another function.
+    // Another law, and equal shapes of another function.
     let other = RealNvpConfig::new(4).with_law(AffineConfig::new(AffineForm::Exponential).into());
     let error = Flow::build(&Boxed::new(other), StandardNormal::new(), [1, 2], &device())
         .unwrap()
         .load(&path)
         .unwrap_err()
         .to_string();
-    for part in ["conditioner.net.output.weight", "[64, 2]", "[64, 14]"] {
+    for part in ["conditioner.net.n_params`", "`2`", "`14`"] {
         assert!(error.contains(part), "{error}");
     }
     let factor = |factor| {
@@ -141,15 +141,11 @@ fn another_architecture_is_named() {
         ),
         (
             coupling(affine(AffineForm::Sigmoid), MlpConfig::new([8, 8])),
-            ["`flow.bijector.0.conditioner.net.hidden.1.weight`", "has no tensor", "[8, 8]"],
+            ["`flow.bijector.0.conditioner.net.hidden.1`", "has `Linear`", "with nothing"],
         ),
         (
             coupling(affine(AffineForm::Sigmoid), net())[..1].to_vec(),
-            [
-                "tensors that the module does not",
-                "\"flow.bijector.1.conditioner.net.hidden.0.weight\"",
-                "output.bias",
-            ],
+            ["`flow.bijector.1`", "has nothing", "with `Coupling`"],
         ),
     ];
     for (layers, parts) in cases {

@@ -1,4 +1,7 @@
 //! Converts named bytes to a module: checks everything, then changes everything.
+//!
+//! The architectures are compared before the tensors: in a stack with another layer, the layer is
+//! the reason, and a missing tensor is only its effect.
 
 use std::collections::BTreeSet;
 
@@ -35,24 +38,22 @@ pub(super) fn restore<M: Module>(
         outcome: Ok(()),
     };
     module.visit(&mut check);
-    check.outcome?;
-    let unexpected = tensors.keys().filter(|path| !check.seen.contains(*path));
-    let names: Vec<String> = unexpected.map(|path| format!("{section}.{path}")).collect();
-    if !names.is_empty() {
-        return Err(CheckpointError::UnexpectedTensors { names });
-    }
+    let tensors_fit = check.finish();
     let Some(architecture) = architecture else {
+        tensors_fit?;
         return Err(CheckpointError::NoArchitecture { section: section.to_owned() });
     };
     if let Some(difference) = architecture::difference(&architecture::of(&module), architecture) {
         let architecture::Difference { path, left: expected, right: found, more } = difference;
-        return Err(CheckpointError::OtherArchitecture {
-            name: name(section, &path),
-            expected,
-            found,
-            more,
+        let name = name(section, &path);
+        return Err(match tensors_fit {
+            // An optional parameter is a value on one side and a tensor on the other, of which the
+            // tensor says more.
+            Err(error) if is_about(&error, &name) => error,
+            _ => CheckpointError::OtherArchitecture { name, expected, found, more },
         });
     }
+    tensors_fit?;
     let mut fill = Fill { tensors, path: ParameterPath::default(), frozen: None };
     if extent == Extent::Training {
         let places = identity::identities(&module);
@@ -73,6 +74,15 @@ fn name(section: &str, path: &str) -> String {
     if path.is_empty() { section.to_owned() } else { format!("{section}.{path}") }
 }
 
+/// Whether an error of the tensors names this one.
+fn is_about(error: &CheckpointError, tensor: &str) -> bool {
+    match error {
+        CheckpointError::MissingTensor { name, .. } => name == tensor,
+        CheckpointError::UnexpectedTensors { names } => names.iter().any(|name| name == tensor),
+        _ => false,
+    }
+}
+
 /// Finds the first parameter that does not fit the stored tensors.
 struct Check<'a> {
     section: &'a str,
@@ -83,6 +93,14 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// The first parameter that does not fit, or else the stored tensors that no parameter takes.
+    fn finish(self) -> Result<(), CheckpointError> {
+        self.outcome?;
+        let unexpected = self.tensors.keys().filter(|path| !self.seen.contains(*path));
+        let names: Vec<String> = unexpected.map(|path| name(self.section, path)).collect();
+        if names.is_empty() { Ok(()) } else { Err(CheckpointError::UnexpectedTensors { names }) }
+    }
+
     /// `shape` is that of the stored form. `dtype` takes the stored type and returns the type of
     /// the parameter.
     fn expect(&mut self, shape: Vec<usize>, dtype: impl FnOnce(DType) -> DType) {
