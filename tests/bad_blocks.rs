@@ -294,6 +294,36 @@ fn priors_say_what_does_not_fit() {
     let expected = ConfigError::SameComponents { config: "NormalMixture", first: 0, second: 2 };
     assert_eq!(equal.err().unwrap(), expected);
 
+    // Every operand is named: a value that is not finite, and elements of another type.
+    let operands = |logit: f32, mean: f32, log_scale: f32| {
+        (
+            Tensor::<1>::from_data([0.0, logit], &device),
+            Tensor::<2>::from_data([[0.0], [mean]], &device),
+            Tensor::<2>::from_data([[0.0], [log_scale]], &device),
+        )
+    };
+    let bad = [
+        (operands(f32::NAN, 1.0, 0.0), "logits", "NaN"),
+        (operands(0.0, f32::INFINITY, 0.0), "means", "inf"),
+        (operands(0.0, 1.0, f32::NEG_INFINITY), "log_scales", "-inf"),
+    ];
+    for ((logits, means, log_scales), field, found) in bad {
+        let error = NormalMixture::from_parts([1, 1], logits, means, log_scales).err().unwrap();
+        let text = format!("NormalMixture: `{field}` must lie in (-∞, ∞), found {found}");
+        assert_eq!(error.to_string(), text);
+    }
+    let (logits, means, log_scales) = operands(0.0, 1.0, 0.0);
+    let (expected, found) = (DType::F32, DType::F64);
+    for field in ["means", "log_scales"] {
+        let cast =
+            |name, of: &Tensor<2>| if name == field { of.clone().cast(found) } else { of.clone() };
+        let (means, log_scales) = (cast("means", &means), cast("log_scales", &log_scales));
+        let mixture = NormalMixture::from_parts([1, 1], logits.clone(), means, log_scales);
+        let config = "NormalMixture";
+        let other = ConfigError::OtherType { config, field, expected, found };
+        assert_eq!(mixture.err().unwrap(), other);
+    }
+
     // Two parameters for each latent: a mean and a log-scale.
     let image = Tensor::<4>::zeros([1, 2, 4, 4], &device);
     let config = ConditionalNormalConfig::new(GatedNetConfig::new(8, 1));

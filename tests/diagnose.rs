@@ -212,8 +212,16 @@ fn the_input_is_checked() {
         flow.diagnose(infinite).unwrap_err(),
         FlowError::NonFiniteInput { count: 8, .. }
     ));
-    let error = DiagnosisConfig::new().with_depth(Some(0)).validate().unwrap_err();
-    assert_eq!(error.to_string(), "DiagnosisConfig: `depth` must be at least 1, found 0");
+    let config = DiagnosisConfig::new().with_depth(Some(0));
+    let errors = [
+        config.validate().unwrap_err().into(),
+        flow.diagnose_with(&config, batch(2)).unwrap_err(),
+        diagnose(&config, &flow.bijector, batch(2), &()).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, FlowError::Config(_)), "{error}");
+        assert_eq!(error.to_string(), "DiagnosisConfig: `depth` must be at least 1, found 0");
+    }
 }
 
 #[test]

@@ -18,8 +18,8 @@ use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
     ActNorm, ActNormConfig, Context, ContextShape, Coupling, CouplingConfig, Density,
     DiagnosisConfig, Features, Flow, FlowError, GatedNet, GatedNetConfig, GradientMemory,
-    LayerConfig, LogitConfig, Mlp, MlpConfig, Site, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Uninit,
+    LayerConfig, LogitConfig, Mlp, MlpConfig, NormalMixtureConfig, PriorConfig, Site,
+    StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -113,6 +113,28 @@ fn panics<T>(run: impl FnOnce() -> T) -> String {
 }
 
 const OTHERS: [DType; 3] = [DType::F64, DType::F16, DType::BF16];
+
+/// A float32 layer has no float64 latents. A network computes in a type of its own.
+#[test]
+fn layers_and_prior_of_two_types_are_refused() {
+    let _turn = turn();
+    let site = || Site::<2>::new([1, 4], &plain());
+    let prior = |dtype| moved(NormalMixtureConfig::new(2).build(&site()).unwrap(), dtype);
+    let norm = |dtype| moved(layer(&ActNormConfig::new(), [1, 4], &plain()), dtype);
+    let x = draw(3, [5, 4], DType::F64).inner();
+    for (of_layers, of_prior, what) in
+        [(DType::F32, DType::F64, "layers"), (DType::F64, DType::F32, "prior")]
+    {
+        let flow = Flow::new(norm(of_layers), prior(of_prior), [1, 4]).unwrap().without_data();
+        let named = FlowError::Type { what, expected: DType::F64, found: DType::F32 };
+        assert_eq!(flow.evaluate(x.clone()).unwrap_err(), named);
+        assert_eq!(flow.sample(3).unwrap_err(), named);
+    }
+    let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([8, 8]));
+    let coupling = moved(coupling.build(&site()).unwrap(), DType::F32);
+    let flow = Flow::new(coupling, prior(DType::F64), [1, 4]).unwrap().without_data();
+    assert_eq!(flow.evaluate(x).unwrap().nats().len(), 5);
+}
 
 #[test]
 fn data_and_conditions_of_another_type_are_refused() {

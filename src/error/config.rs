@@ -65,6 +65,18 @@ pub enum ConfigError {
         /// Value that was found.
         found: f64,
     },
+    /// The type of a tensor differs from that of the others.
+    #[error("{config}: `{field}` must have elements of type {expected:?}, found {found:?}")]
+    OtherType {
+        /// Type of the module or configuration.
+        config: &'static str,
+        /// The tensor.
+        field: &'static str,
+        /// Type of the others.
+        expected: DType,
+        /// Type that was found.
+        found: DType,
+    },
     /// An integer must be less than another.
     #[error("{config}: `{field}` = {found} must be less than `{of}` = {limit}")]
     NotBelow {

@@ -84,10 +84,11 @@ pub enum FlowError {
         /// Samples that contain one, in order.
         rows: Vec<usize>,
     },
-    /// The type of a tensor differs from that of the model.
+    /// The type of a tensor differs from that of the model, or the type of the layers from that of
+    /// the prior.
     #[error("{what}: expected elements of type {expected:?}, found {found:?}")]
     Type {
-        /// The tensor: data, condition, noise or latents.
+        /// The tensor: data, condition, noise or latents; or layers or prior.
         what: &'static str,
         /// Type that the model computes in.
         expected: DType,

@@ -3,7 +3,8 @@
 //! data        the flow's shape;  type and device of its parameters, with or without autodiff
 //! condition   one row, or one for each example;  the type and device of the data
 //! ```
-//! A flow without parameters computes in float32 or float64, on the device of its data.
+//! A flow without parameters computes in float32 or float64, on the device of its data. The
+//! parameters of layers and prior are of one type; those of a network may be of another.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
@@ -14,7 +15,7 @@ use crate::context::{Context, ContextPart, check_finite};
 use crate::error::{FlowError, ShapeError};
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
-use crate::tensor::dtype::widest;
+use crate::tensor::dtype::{first_other, widest};
 
 /// Type and device of a tensor.
 #[derive(Debug, Clone)]
@@ -134,6 +135,7 @@ where
         placement: &Placement,
         context: &C,
     ) -> Result<C, FlowError> {
+        self.expect_one_type()?;
         placement.expect_context(context)?;
         let context = context.for_batch(shape[0]);
         self.check(shape)?;
@@ -148,6 +150,17 @@ where
         let admitted = self.fit(x, context)?;
         check_finite(context)?;
         Ok(admitted)
+    }
+
+    /// Checks that layers and prior have parameters of one type.
+    fn expect_one_type(&self) -> Result<(), FlowError> {
+        let expected = self.dtype();
+        let layers = first_other(&self.bijector, expected).map(|found| ("layers", found));
+        let prior = || first_other(&self.prior, expected).map(|found| ("prior", found));
+        match layers.or_else(prior) {
+            None => Ok(()),
+            Some((what, found)) => Err(FlowError::Type { what, expected, found }),
+        }
     }
 
     /// Checks that a tensor has the type and device of the flow.

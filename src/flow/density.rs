@@ -285,10 +285,8 @@ pub trait Density {
     /// how far these layers widen the noise.
     ///
     /// # Errors
-    /// If the batch does not fit, if it or the condition is not finite, or if the device fails.
-    ///
-    /// # Panics
-    /// If [`DiagnosisConfig::validate`] is an error.
+    /// [`FlowError::Config`] if [`DiagnosisConfig::validate`] is an error. If the batch does not
+    /// fit, if it or the condition is not finite, or if the device fails.
     fn diagnose_with(
         &self,
         config: &DiagnosisConfig,

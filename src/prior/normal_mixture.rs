@@ -138,8 +138,9 @@ impl NormalMixture {
     ///
     /// # Errors
     /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`, or have no
-    /// elements; [`ConfigError::SameComponents`], because equal components have equal gradients, so
-    /// training cannot separate them.
+    /// elements; [`ConfigError::OtherType`] if their types differ; [`ConfigError::OutOfRange`] for
+    /// a value that is not finite; [`ConfigError::SameComponents`], because equal components have
+    /// equal gradients, so training cannot separate them.
     pub fn from_parts<const D: usize>(
         shape: [usize; D],
         logits: Tensor<1>,
@@ -158,11 +159,21 @@ impl NormalMixture {
             let shape = expected.to_vec();
             return Err(ShapeError::Empty { layer: "NormalMixture", shape }.into());
         }
+        let expected_type = logits.dtype();
+        for (field, found) in [("means", means.dtype()), ("log_scales", log_scales.dtype())] {
+            if found != expected_type {
+                let (config, expected) = ("NormalMixture", expected_type);
+                return Err(ConfigError::OtherType { config, field, expected, found });
+            }
+        }
+        values("logits", &logits)?;
         // Adding 0 makes -0 and 0 one value.
-        let bits = |of: &Tensor<2>| -> Vec<u64> {
-            of.clone().into_data().iter::<f64>().map(|value| (value + 0.0).to_bits()).collect()
+        let bits = |field, of: &Tensor<2>| -> Result<Vec<u64>, ConfigError> {
+            let values = values(field, of)?.into_iter();
+            Ok(values.map(|value| (value + 0.0).to_bits()).collect())
         };
-        let (mean, scale, dims) = (bits(&means), bits(&log_scales), expected[1]);
+        let (mean, scale, dims) =
+            (bits("means", &means)?, bits("log_scales", &log_scales)?, expected[1]);
         let components = mean.chunks(dims).zip(scale.chunks(dims));
         if let Some((first, second)) = first_equal(components) {
             return Err(ConfigError::SameComponents { config: "NormalMixture", first, second });
@@ -173,6 +184,18 @@ impl NormalMixture {
             log_scales: Param::from_tensor(log_scales),
             shape: shape[1..].to_vec(),
         })
+    }
+}
+
+/// The values of a parameter, if all are finite.
+fn values<const D: usize>(field: &'static str, of: &Tensor<D>) -> Result<Vec<f64>, ConfigError> {
+    let values: Vec<f64> = of.clone().into_data().iter::<f64>().collect();
+    match values.iter().copied().find(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(found) => {
+            let (config, range) = ("NormalMixture", "(-∞, ∞)");
+            Err(ConfigError::OutOfRange { config, field, range, found })
+        }
     }
 }
 

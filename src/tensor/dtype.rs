@@ -58,6 +58,40 @@ pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType>
     widest.0
 }
 
+/// Modules that hold a network, whatever the network is, and the convolution of Glow's learned
+/// prior, which reads nothing. They compute in a type of their own.
+pub(crate) const NETWORKS: [&str; 3] = ["Struct:Conditioned", "Struct:Encoding", "Struct:ZeroConv"];
+
+/// The first type, other than `dtype`, of a float32 or float64 parameter that is in no network.
+/// Such a parameter is combined with data and latents, so no kernel accepts it.
+pub(crate) fn first_other(module: &impl Module, dtype: DType) -> Option<DType> {
+    struct Other {
+        dtype: DType,
+        networks: usize,
+        found: Option<DType>,
+    }
+    impl ModuleVisitor for Other {
+        fn enter_module(&mut self, _: &str, container_type: &str) {
+            self.networks += usize::from(NETWORKS.contains(&container_type));
+        }
+
+        fn exit_module(&mut self, _: &str, container_type: &str) {
+            self.networks -= usize::from(NETWORKS.contains(&container_type));
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let found = param.base().dtype();
+            let is_full = matches!(found, DType::F32 | DType::F64);
+            if self.networks == 0 && is_full && found != self.dtype {
+                self.found.get_or_insert(found);
+            }
+        }
+    }
+    let mut other = Other { dtype, networks: 0, found: None };
+    module.visit(&mut other);
+    other.found
+}
+
 struct Widest(Option<DType>);
 
 impl ModuleVisitor for Widest {

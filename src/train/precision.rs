@@ -42,12 +42,8 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::loss_scale::LossScale;
 use crate::error::ConfigError;
+use crate::tensor::dtype::NETWORKS;
 use crate::tensor::graph::constant;
-
-/// Modules whose parameters a working copy stores in the half-precision type: the modules that hold
-/// a network, whatever the network is, and the convolution of Glow's learned prior, which reads
-/// nothing and is therefore in neither.
-const NETWORKS: [&str; 3] = ["Struct:Conditioned", "Struct:Encoding", "Struct:ZeroConv"];
 
 /// Modules within a network whose parameters stay in float32: they are few, and used in float32.
 const WIDE: [&str; 2] = ["Struct:ActNorm", "Struct:ChannelNorm"];

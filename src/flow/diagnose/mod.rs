@@ -72,16 +72,15 @@ pub use plot::PlotError;
 /// Diagnoses a bijector by itself.
 ///
 /// # Errors
-/// If the input has the wrong shape or is not finite, or the device fails.
-///
-/// # Panics
-/// If [`DiagnosisConfig::validate`] is an error.
+/// [`FlowError::Config`] if [`DiagnosisConfig::validate`] is an error. If the input has the wrong
+/// shape or is not finite, or the device fails.
 pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     config: &DiagnosisConfig,
     bijector: &B,
     x: Tensor<D>,
     context: &C,
 ) -> Result<Diagnosis, FlowError> {
+    config.validate()?;
     // A bijector alone is treated as a flow whose prior has no parameters and accepts every shape.
     let flow = Flow::<_, _, D, C>::new_given(bijector.valid(), StandardNormal::new(), x.dims())?
         .without_data();
@@ -97,9 +96,6 @@ fn visit<const D: usize>(
     examples: usize,
     run: impl FnOnce(&mut Visit<'_, D>) -> Tensor<D>,
 ) -> Result<Diagnosis, FlowError> {
-    if let Err(error) = config.validate() {
-        panic!("{error}");
-    }
     let mut chains = Chains::new(config.depth);
     run(&mut Visit::new(&mut chains));
     Ok(Diagnosis { layers: chains.measure(config)?, examples })
@@ -118,6 +114,7 @@ where
         x: S::Data,
         context: &C,
     ) -> Result<Diagnosis, FlowError> {
+        config.validate()?;
         let model = self.valid();
         let x = model.surjection.plain(x);
         let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
