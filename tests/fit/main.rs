@@ -1,5 +1,6 @@
 //! Fitting a flow in one call: what it learns, when it stops, what it keeps, and what it refuses.
 
+mod faults;
 mod saved;
 
 use burn::module::Module;

@@ -9,6 +9,10 @@ use crate::train::{EmaDecay, OptimizerConfig, Precision, Schedule, TrainerConfig
 config! {
     /// How a flow is fitted to data by [`FitConfig::fit`]. The defaults suit vectors and small
     /// images.
+    ///
+    /// If no update improves on the initial weights, the fit returns these, and the text of its
+    /// report says so: the data may need to be standardised (shifts are trained in its units, so
+    /// its spread should be near 1), or the learning rate may not suit it.
     #[derive(Debug, PartialEq)]
     pub struct FitConfig {
         /// Largest number of epochs.

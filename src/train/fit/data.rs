@@ -13,7 +13,7 @@ use crate::tensor::graph::constant;
 /// |---|---|
 /// | `Tensor<D>` | the rows of a tensor: vectors, images |
 /// | `Tensor<D, Int>` | levels, for a flow with a dequantization |
-/// | `(data, condition)` | either, with one row of the condition for each example |
+/// | `(data, condition)` | either, with one row of the condition for each example, or one for all |
 /// | [`Weighted`] | any of these, with a weight for each example |
 /// | [`TwoMoons`], [`Images`] | points; levels |
 ///
@@ -34,7 +34,8 @@ pub trait FitData {
     }
 
     /// The examples `rows`, in this order, and their condition, on `device`. Your own set must
-    /// return exactly one example for each of `rows`.
+    /// return exactly one example for each of `rows`, and one row of the condition for each or one
+    /// for all; another number is [`FitDataError::Batch`].
     fn batch(&self, rows: &[usize], device: &Device) -> (Self::Data, Self::Context);
 
     /// The weight of each example, or `None` if all weights are equal.
@@ -114,7 +115,7 @@ impl FitData for Images {
     }
 }
 
-/// Data with a condition: one row of the condition for each example.
+/// Data with a condition: one row of the condition for each example, or one for all of them.
 impl<T, C> FitData for (T, C)
 where
     T: FitData<Context = ()>,
@@ -128,7 +129,7 @@ where
     }
 
     fn batch(&self, rows: &[usize], device: &Device) -> (T::Data, C) {
-        let context = self.1.plain().select(rows);
+        let context = self.1.plain().for_batch(self.len()).select(rows);
         let context = if device.is_autodiff() { context.constant(device) } else { context };
         (self.0.batch(rows, device).0, context)
     }
@@ -146,7 +147,7 @@ where
             .parts()
             .into_iter()
             .map(|part| rows(&part.shape))
-            .find(|&found| found != expected)
+            .find(|&found| found != expected && found != 1)
         {
             None => Ok(()),
             Some(found) => Err(FitDataError::Lengths { what: "condition", expected, found }),
@@ -233,6 +234,23 @@ pub enum FitDataError {
         expected: usize,
         /// Number of rows.
         found: usize,
+    },
+    /// A set returned another number of rows than it was asked for.
+    #[error(
+        "{set}: `FitData::batch` was asked for {expected} examples, the first of them number \
+         {first}: expected {expected} rows of {what}, found {found}"
+    )]
+    Batch {
+        /// `data` or `held-out data`.
+        set: &'static str,
+        /// `data` or `condition`.
+        what: &'static str,
+        /// Number of examples that it was asked for.
+        expected: usize,
+        /// Number of rows that it returned.
+        found: usize,
+        /// The first example that it was asked for.
+        first: usize,
     },
     /// A weight that is negative or not finite.
     #[error("the weight of example {example} must lie in [0, ∞), found {found}")]

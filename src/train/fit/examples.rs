@@ -3,14 +3,19 @@
 
 use burn::tensor::Device;
 
-use super::data::FitData;
-use super::flow::FitFlow;
+use super::data::{FitData, FitDataError};
+use super::error::FitError;
+use super::flow::{BatchOf, FitFlow};
+use crate::context::Context;
 use crate::error::{FlowError, InitProblem};
 use crate::flow::likelihood::LogLikelihood;
+use crate::train::Objective;
 
 /// Some examples of a set. Errors number an example as the set does.
 pub(super) struct Examples<'a, T> {
     data: &'a T,
+    /// What errors call the set.
+    name: &'static str,
     rows: Vec<usize>,
     /// The weight of each of `rows`.
     weights: Option<Vec<f64>>,
@@ -21,12 +26,13 @@ impl<'a, T: FitData> Examples<'a, T> {
     /// The examples `rows`; `weights` are those of the whole set.
     pub(super) fn new(
         data: &'a T,
+        name: &'static str,
         rows: Vec<usize>,
         weights: Option<&[f64]>,
         chunk: usize,
     ) -> Self {
         let weights = weights.map(|weights| rows.iter().map(|&row| weights[row]).collect());
-        Self { data, rows, weights, chunk }
+        Self { data, name, rows, weights, chunk }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,21 +55,42 @@ impl<'a, T: FitData> Examples<'a, T> {
         self
     }
 
-    /// Mean weight of the examples at some places.
-    pub(super) fn mean_weight(&self, places: &[usize]) -> f64 {
-        self.weights().map_or(1.0, |weights| {
-            places.iter().map(|&place| weights[place]).sum::<f64>() / places.len() as f64
-        })
-    }
-
     /// Indices in the set of the examples at some places of this part.
     fn rows(&self, places: &[usize]) -> Vec<usize> {
         places.iter().map(|&place| self.rows[place]).collect()
     }
 
-    /// The examples at some places, on a device.
-    pub(super) fn batch(&self, places: &[usize], device: &Device) -> (T::Data, T::Context) {
-        self.data.batch(&self.rows(places), device)
+    /// The examples at some places, on a device: as many rows as places, or an error that says how
+    /// many there are. Data that the flow does not accept is not counted: its own check says more.
+    pub(super) fn batch<F>(
+        &self,
+        places: &[usize],
+        flow: &F,
+        device: &Device,
+    ) -> Result<BatchOf<F>, FitDataError>
+    where
+        F: FitFlow<Data = T::Data, Context = T::Context>,
+    {
+        let rows = self.rows(places);
+        let (x, context) = self.data.batch(&rows, device);
+        let expected = rows.len();
+        let is_other = |found: &usize| *found != expected;
+        let of_data = Some(F::loss(x.clone(), context.clone(), None).examples(flow))
+            .filter(|found| *found > 0 && is_other(found));
+        let parts = context.parts().into_iter();
+        let of_condition = || {
+            parts
+                .map(|part| part.shape.first().copied().unwrap_or(0))
+                .find(|found| *found != 1 && is_other(found))
+        };
+        let fault = of_data.map(|found| ("data", found));
+        match fault.or_else(|| of_condition().map(|found| ("condition", found))) {
+            None => Ok((x, context)),
+            Some((what, found)) => {
+                let (set, first) = (self.name, rows[0]);
+                Err(FitDataError::Batch { set, what, expected, found, first })
+            }
+        }
     }
 
     /// An error of the batch of these places, with examples numbered as in the set.
@@ -72,15 +99,20 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 
     /// The loss of the examples at some places.
-    pub(super) fn loss<F>(&self, places: &[usize], device: &Device) -> F::Loss
+    pub(super) fn loss<F>(
+        &self,
+        places: &[usize],
+        flow: &F,
+        device: &Device,
+    ) -> Result<F::Loss, FitDataError>
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
     {
         let weights = self.weights();
         let weights =
             weights.map(|weights| places.iter().map(|&place| weights[place]).collect::<Vec<f64>>());
-        let (x, context) = self.batch(places, device);
-        F::loss(x, context, weights)
+        let (x, context) = self.batch(places, flow, device)?;
+        Ok(F::loss(x, context, weights))
     }
 
     /// Places in chunks, in order.
@@ -90,13 +122,13 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 
     /// Checks that every example fits the flow and is finite.
-    pub(super) fn check<F>(&self, flow: &F, device: &Device) -> Result<(), FlowError>
+    pub(super) fn check<F>(&self, flow: &F, device: &Device) -> Result<(), FitError<F>>
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
     {
         let mut fault: Option<(usize, usize)> = None;
         for places in self.chunks() {
-            let (x, context) = self.batch(&places, device);
+            let (x, context) = self.batch(&places, flow, device)?;
             match flow.admits(&x, &context).map_err(|error| self.numbered(error, &places)) {
                 // All such elements are counted, over all batches.
                 Err(FlowError::NonFiniteInput { count, example, .. }) => {
@@ -109,7 +141,9 @@ impl<'a, T: FitData> Examples<'a, T> {
         let total = self.rows.len() * flow.dims();
         match fault {
             None => Ok(()),
-            Some((count, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
+            Some((count, example)) => {
+                Err(FlowError::NonFiniteInput { count, total, example }.into())
+            }
         }
     }
 
@@ -118,13 +152,13 @@ impl<'a, T: FitData> Examples<'a, T> {
         &self,
         flow: &F,
         device: &Device,
-    ) -> Result<LogLikelihood<F::Provenance>, FlowError>
+    ) -> Result<LogLikelihood<F::Provenance>, FitError<F>>
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
     {
         let mut all: Option<LogLikelihood<F::Provenance>> = None;
         for places in self.chunks() {
-            let (x, context) = self.batch(&places, device);
+            let (x, context) = self.batch(&places, flow, device)?;
             let found =
                 flow.held_out(x, &context).map_err(|error| self.numbered(error, &places))?;
             match &mut all {
@@ -138,24 +172,26 @@ impl<'a, T: FitData> Examples<'a, T> {
 
 /// An error of a batch, with the numbers that its rows have in the set.
 fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
+    // A batch that the flow does not accept may have more rows than were asked for.
+    let of = |row: usize| rows.get(row).copied().unwrap_or(row);
     match error {
         FlowError::NonFiniteInput { count, total, example } => {
-            FlowError::NonFiniteInput { count, total, example: rows[example] }
+            FlowError::NonFiniteInput { count, total, example: of(example) }
         }
         FlowError::NonFiniteLikelihood { example, value } => {
-            FlowError::NonFiniteLikelihood { example: rows[example], value }
+            FlowError::NonFiniteLikelihood { example: of(example), value }
         }
         FlowError::Level { example, found, levels } => {
-            FlowError::Level { example: rows[example], found, levels }
+            FlowError::Level { example: of(example), found, levels }
         }
         FlowError::NonFiniteContext(mut condition) => {
-            condition.row = condition.row.map(|row| rows[row]);
+            condition.row = condition.row.map(of);
             FlowError::NonFiniteContext(condition)
         }
         FlowError::Init { path, layer, problem } => {
             let problem = match problem {
                 InitProblem::Output { example, channel, value } => {
-                    InitProblem::Output { example: rows[example], channel, value }
+                    InitProblem::Output { example: of(example), channel, value }
                 }
                 other => other,
             };

@@ -105,15 +105,15 @@ pub trait FitInit {
     /// The flow.
     type Flow: FitFlow;
 
-    /// The flow, initialised if it was not. `batch` gathers the examples for initialisation, on a
-    /// device.
+    /// The flow, initialised if it was not. `batch` gathers the examples for initialisation, for a
+    /// flow on its device.
     ///
     /// # Errors
-    /// Those of [`FitFlow::initialized`].
-    fn init(
+    /// Those of `batch`, and of [`FitFlow::initialized`].
+    fn init<E: From<FlowError>>(
         self,
-        batch: impl FnOnce(&Device) -> BatchOf<Self::Flow>,
-    ) -> Result<Self::Flow, FlowError>;
+        batch: impl FnOnce(&Self::Flow) -> Result<BatchOf<Self::Flow>, E>,
+    ) -> Result<Self::Flow, E>;
 }
 
 /// A batch of a flow and its condition.
@@ -122,10 +122,13 @@ pub type BatchOf<F> = (<F as FitFlow>::Data, <F as FitFlow>::Context);
 impl<F: FitFlow> FitInit for Uninit<F> {
     type Flow = F;
 
-    fn init(self, batch: impl FnOnce(&Device) -> BatchOf<F>) -> Result<F, FlowError> {
+    fn init<E: From<FlowError>>(
+        self,
+        batch: impl FnOnce(&F) -> Result<BatchOf<F>, E>,
+    ) -> Result<F, E> {
         Uninit::initialize_with(self, |flow| {
-            let (x, context) = batch(&device(&flow));
-            F::initialized(Uninit::new(flow), x, &context)
+            let (x, context) = batch(&flow)?;
+            Ok(F::initialized(Uninit::new(flow), x, &context)?)
         })
     }
 }
@@ -136,7 +139,10 @@ where
 {
     type Flow = Self;
 
-    fn init(self, _: impl FnOnce(&Device) -> BatchOf<Self>) -> Result<Self, FlowError> {
+    fn init<E: From<FlowError>>(
+        self,
+        _: impl FnOnce(&Self) -> Result<BatchOf<Self>, E>,
+    ) -> Result<Self, E> {
         Ok(self)
     }
 }

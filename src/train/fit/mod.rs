@@ -48,14 +48,17 @@ use flow::device;
 use progress::Shown;
 
 use crate::data::Batches;
-use crate::error::FlowError;
 use crate::flow::MeanLikelihood;
 use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
-use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
+use crate::train::{Objective, Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
 
 /// Least number of examples for initialisation; all examples, if there are fewer.
 const LEAST_INIT: usize = 256;
+
+/// What errors call the two sets.
+const TRAIN: &str = "data";
+const HELD_OUT: &str = "held-out data";
 
 /// The stream of the shuffle that determines which examples are held out. No epoch has this number.
 const HELD_OUT_STREAM: u64 = u64::MAX;
@@ -91,21 +94,22 @@ impl FitConfig {
     /// weights that no flow can be fitted to; [`FitError::Flow`] for examples that the flow does
     /// not accept, or that are not finite; [`FitError::Train`] for a model that [`Trainer::new`]
     /// refuses; [`FitError::Broken`] for an update or an evaluation that fails, with the best
-    /// weights so far.
+    /// weights so far. A set whose batch has another number of rows than it was asked for is
+    /// [`FitError::Data`] whenever it is found.
     pub fn fit<S, T>(&self, flow: S, data: &T) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
     where
         S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
     {
         self.validate()?;
-        let (rows, weights) = weighed(data, "data", 2)?;
+        let (rows, weights) = weighed(data, TRAIN, 2)?;
         let order = shuffled(rows.len(), self.seed, HELD_OUT_STREAM);
         let n_held =
             ((self.held_out * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
         let part = |places: &[usize]| {
             let mut part: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
             part.sort_unstable();
-            Examples::new(data, part, weights.as_deref(), self.batch_size)
+            Examples::new(data, TRAIN, part, weights.as_deref(), self.batch_size)
         };
         let (held_out, train) = order.split_at(n_held);
         self.run(flow, part(train), part(held_out))
@@ -127,10 +131,10 @@ impl FitConfig {
         H: FitData<Data = T::Data, Context = T::Context>,
     {
         self.validate()?;
-        let (rows, weights) = weighed(data, "data", 1)?;
-        let train = Examples::new(data, rows, weights.as_deref(), self.batch_size);
-        let (rows, weights) = weighed(held_out, "held-out data", 1)?;
-        let held_out = Examples::new(held_out, rows, weights.as_deref(), self.batch_size);
+        let (rows, weights) = weighed(data, TRAIN, 1)?;
+        let train = Examples::new(data, TRAIN, rows, weights.as_deref(), self.batch_size);
+        let (rows, weights) = weighed(held_out, HELD_OUT, 1)?;
+        let held_out = Examples::new(held_out, HELD_OUT, rows, weights.as_deref(), self.batch_size);
         self.run(flow, train, held_out)
     }
 
@@ -167,7 +171,11 @@ impl FitConfig {
     }
 
     /// The flow, initialised from the first examples of the order if it was not.
-    fn initialized<S, T>(&self, flow: S, train: &Examples<'_, T>) -> Result<S::Flow, FlowError>
+    fn initialized<S, T>(
+        &self,
+        flow: S,
+        train: &Examples<'_, T>,
+    ) -> Result<S::Flow, FitError<S::Flow>>
     where
         S: FitInit,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
@@ -175,12 +183,16 @@ impl FitConfig {
         let seed = StepSeed::new(self.seed).seed(0, Purpose::Initialization);
         let places = self.first(train.len());
         let mut scope = None;
-        let flow = flow.init(|device| {
-            scope = Some(Seeded::new(device, seed));
-            train.batch(&places, device)
+        let flow = flow.init(|flow| {
+            let device = device(flow);
+            scope = Some(Seeded::new(&device, seed));
+            Ok(train.batch(&places, flow, &device)?)
         });
         drop(scope);
-        flow.map_err(|error| train.numbered(error, &places))
+        flow.map_err(|error| match error {
+            FitError::Flow(error) => train.numbered(error, &places).into(),
+            error => error,
+        })
     }
 }
 
@@ -233,7 +245,8 @@ where
         shown.held_out(&best.report.held_out);
         let mut losses = Losses::default();
         loop {
-            let update = match self.update() {
+            let loss = self.next_loss()?;
+            let update = match self.update(&loss) {
                 Ok(loss) => loss,
                 Err(error) => return Err(self.broken(error, best)),
             };
@@ -250,7 +263,10 @@ where
             losses = Losses::default();
             let mut found = match evaluated {
                 Ok(found) => found,
-                Err(error) => return Err(self.broken(TrainError::Batch(error), best)),
+                Err(FitError::Flow(error)) => {
+                    return Err(self.broken(TrainError::Batch(error), best));
+                }
+                Err(error) => return Err(error),
             };
             let risen = found.report.held_out.mean() > best.report.held_out.mean();
             let mut curve = std::mem::take(&mut best.report.curve);
@@ -270,14 +286,18 @@ where
         }
     }
 
+    /// The loss of the batch of the next update.
+    fn next_loss(&self) -> Result<F::Loss, FitDataError> {
+        let places = self.order.indices(self.trainer.step_count() as usize);
+        self.train.loss(&places, self.trainer.model(), &self.device)
+    }
+
     /// One update. Returns its loss and the mean weight of its examples, or `None` if it was
     /// skipped.
-    fn update(&mut self) -> Result<Option<(f64, f64)>, TrainError> {
-        let places = self.order.indices(self.trainer.step_count() as usize);
-        let loss = self.train.loss::<F>(&places, &self.device);
-        let update = self.trainer.update_on(&self.device, &loss)?;
+    fn update(&mut self, loss: &F::Loss) -> Result<Option<(f64, f64)>, TrainError> {
+        let update = self.trainer.update_on(&self.device, loss)?;
         let done = update.outcome == UpdateOutcome::Done;
-        Ok(done.then(|| (update.loss, self.train.mean_weight(&places))))
+        Ok(done.then(|| (update.loss, loss.mean_weight())))
     }
 
     /// The limit that was reached, if any.
@@ -297,7 +317,7 @@ where
 
     /// The current average, with its held-out likelihood. `losses` are those of the updates since
     /// the last one.
-    fn evaluated(&self, losses: &Losses) -> Result<Fitted<F>, FlowError> {
+    fn evaluated(&self, losses: &Losses) -> Result<Fitted<F>, FitError<F>> {
         let flow = self.trainer.average();
         let plain = self.device.clone().without_autodiff();
         let likelihood = {

@@ -77,6 +77,7 @@ impl<P: Provenance> Display for CurvePoint<P> {
 /// Trained on 9000 examples in 700 updates, 20 epochs, 10.3 s; it ended because all epochs were
 /// done.
 /// ```
+/// A third sentence says so if no update improved on the initial weights, and what to try.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitReport<P> {
     /// The held-out likelihood of the kept weights, the best of the curve. Because these weights
@@ -102,6 +103,11 @@ pub struct FitReport<P> {
     pub end: FitEnd,
 }
 
+/// What to try if the fit returns its initial weights.
+const NO_RISE: &str = "\nNo update improved on the initial weights: standardise data whose spread \
+    is far from 1, because shifts are trained in the units of the data, or try another learning \
+    rate.";
+
 impl<P: Provenance> Display for FitReport<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         let Self { held_out, best_step, best_epoch, steps, epochs, examples, seconds, end, .. } =
@@ -116,6 +122,10 @@ impl<P: Provenance> Display for FitReport<P> {
             counted(*steps, "update"),
             counted(*epochs, "epoch")
         )?;
-        write!(f, "it ended because {end}.")
+        write!(f, "it ended because {end}.")?;
+        if *best_step == 0 && *steps > 0 {
+            f.write_str(NO_RISE)?;
+        }
+        Ok(())
     }
 }
