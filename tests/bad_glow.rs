@@ -228,11 +228,11 @@ fn classes_are_checked_at_the_door() {
     );
     let error = model.given(&class(3, 3)).evaluate(x).unwrap_err().to_string();
     assert!(
-        error.contains("TopPrior: expected length 2 along axis 0, found shape [3, 3]"),
+        error.contains("TopPrior: expected a condition of shape [2, 3], found [3, 3]"),
         "{error}"
     );
     let error = model.given(&class(2, 3)).sample(3).unwrap_err().to_string();
-    assert!(error.contains("TopPrior: expected length 3 along axis 0"), "{error}");
+    assert!(error.contains("expected a condition of shape [3, 3], found [2, 3]"), "{error}");
 }
 
 /// A model built for classes is no density without them; its layers by themselves say so.

@@ -67,7 +67,10 @@ impl<const D: usize, C: SampleContext> Conformance<D, C> {
     ) -> Self {
         let bare = make.clone();
         let save = move |random: &Randomness, x: Tensor<D>, context: &C| {
-            let (started, _) = random.apply(&bare).initialize(x, context);
+            let module = random.apply(&bare);
+            // Dropout draws from the device's stream.
+            let _guard = device_rng();
+            let (started, _) = module.initialize(x, context);
             let mut checkpoint = Checkpoint::new(BTreeMap::new())?;
             checkpoint.insert("bare", &started)?;
             Ok(checkpoint)
