@@ -319,9 +319,12 @@ fn priors_say_what_does_not_fit() {
             |name, of: &Tensor<2>| if name == field { of.clone().cast(found) } else { of.clone() };
         let (means, log_scales) = (cast("means", &means), cast("log_scales", &log_scales));
         let mixture = NormalMixture::from_parts([1, 1], logits.clone(), means, log_scales);
-        let config = "NormalMixture";
-        let other = ConfigError::OtherType { config, field, expected, found };
-        assert_eq!(mixture.err().unwrap(), other);
+        let error = mixture.err().unwrap();
+        assert!(matches!(error, ConfigError::OtherType { .. }), "{error}");
+        let text = format!(
+            "NormalMixture: `{field}` must have elements of type {expected:?}, found {found:?}"
+        );
+        assert_eq!(error.to_string(), text);
     }
 
     // Two parameters for each latent: a mean and a log-scale.

@@ -66,12 +66,10 @@ pub enum ConfigError {
         found: f64,
     },
     /// The type of a tensor differs from that of the others.
-    #[error("{config}: `{field}` must have elements of type {expected:?}, found {found:?}")]
+    #[error("{tensor} must have elements of type {expected:?}, found {found:?}")]
     OtherType {
-        /// Type of the module or configuration.
-        config: &'static str,
-        /// The tensor.
-        field: &'static str,
+        /// The tensor, and the module it is for.
+        tensor: &'static str,
         /// Type of the others.
         expected: DType,
         /// Type that was found.

@@ -160,11 +160,13 @@ impl NormalMixture {
             return Err(ShapeError::Empty { layer: "NormalMixture", shape }.into());
         }
         let expected_type = logits.dtype();
-        for (field, found) in [("means", means.dtype()), ("log_scales", log_scales.dtype())] {
-            if found != expected_type {
-                let (config, expected) = ("NormalMixture", expected_type);
-                return Err(ConfigError::OtherType { config, field, expected, found });
-            }
+        let others = [
+            ("NormalMixture: `means`", means.dtype()),
+            ("NormalMixture: `log_scales`", log_scales.dtype()),
+        ];
+        if let Some((tensor, found)) = others.into_iter().find(|(_, dtype)| *dtype != expected_type)
+        {
+            return Err(ConfigError::OtherType { tensor, expected: expected_type, found });
         }
         values("logits", &logits)?;
         // Adding 0 makes -0 and 0 one value.
