@@ -398,3 +398,22 @@ fn a_coupling_from_json() {
         .is_err()
     );
 }
+
+/// A struct that has the name of one of flowkit's modules with a network.
+#[derive(Module, Debug)]
+struct Encoding {
+    scale: Param<Tensor<1>>,
+}
+
+/// Half precision asks what a module is, not what its struct is called.
+#[test]
+fn a_name_is_no_reason_for_half_precision() {
+    let device = Device::flex();
+    let own = Encoding { scale: Param::from_tensor(Tensor::ones([3], &device)) };
+    let copy = Precision::BF16.working_copy(&own);
+    assert_eq!(copy.scale.val().dtype(), DType::F32);
+
+    let held = flowkit::quantize::Encoding::new(own);
+    let copy = Precision::BF16.working_copy(&held);
+    assert_eq!(copy.net.scale.val().dtype(), DType::BF16);
+}

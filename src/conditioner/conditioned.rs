@@ -16,22 +16,23 @@ use crate::context::Features;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
 use crate::tensor::dtype::{cast, narrowest};
+use crate::tensor::marked_module::marked_module;
 use crate::tensor::type_name::type_name;
 
 /// A network, with the widths that it was built for.
-#[derive(Module, Debug)]
-#[module(custom_display)]
+#[derive(Debug, Clone)]
 pub struct Conditioned<N> {
     /// The network.
     pub net: N,
-    #[module(skip)]
     identity: usize,
-    #[module(skip)]
     transformed: usize,
-    #[module(skip)]
     params: usize,
-    #[module(skip)]
     context: Reads,
+}
+
+marked_module! {
+    NETWORK: Conditioned [N], module [N: Module], display [N: Module + ModuleDisplay],
+    modules [net], others [identity, transformed, params, context]
 }
 
 /// The displayed names of the widths do not occur elsewhere: a coupling shows which half is its

@@ -19,7 +19,7 @@
 //! # Reference
 //! `conv2d_zeros` of the code of Kingma & Dhariwal 2018.
 
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Initializer, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 
 use super::layer::zero_linear::LOG_SCALE_FACTOR;
@@ -30,6 +30,7 @@ use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
+use crate::tensor::marked_module::marked_module;
 
 config! {
     /// Configuration of [`ZeroConv`], which has no settings.
@@ -66,7 +67,7 @@ pub(super) fn count(inputs: usize, outputs: usize) -> usize {
 }
 
 /// Convolution with initial weights of zero. The formulas head this module.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct ZeroConv {
     /// Weights `W`, `[out, in + 1, 3, 3]`.
     pub weight: Param<Tensor<4>>,
@@ -74,9 +75,15 @@ pub struct ZeroConv {
     pub bias: Param<Tensor<1>>,
     /// Log-scale divided by 3, `ℓ`, `[out]`.
     pub log_scale: Param<Tensor<1>>,
-    #[module(skip)]
     n_params: usize,
 }
+
+marked_module! {
+    NETWORK: ZeroConv [], module [], display [],
+    modules [weight, bias, log_scale], others [n_params]
+}
+
+impl ModuleDisplay for ZeroConv {}
 
 impl ZeroConv {
     /// Applies the convolution.

@@ -29,7 +29,7 @@
 //! of small scale also gets variance 1. In the released code 1e-6 serves constant channels, for
 //! which there is a separate rule here.
 
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Initializer, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 
 use super::matrix::condition_number_of_scales;
@@ -39,6 +39,7 @@ use crate::context::Context;
 use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
 use crate::kernel::channel_affine;
 use crate::tensor::limit::product;
+use crate::tensor::marked_module::marked_module;
 use crate::tensor::moments::Moments;
 use crate::tensor::parameter;
 
@@ -105,16 +106,23 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
 }
 
 /// Activation normalisation. The formulas head this module.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct ActNorm<const D: usize> {
     /// Shift `b`, `[1, C, 1, ...]`.
     pub bias: Param<Tensor<D>>,
     /// Log-scale divided by its factor, `ℓ`, `[1, C, 1, ...]`.
     pub log_scale: Param<Tensor<D>>,
     log_scale_factor: f64,
-    #[module(skip)]
     standardize: Standardize,
 }
+
+// Glow's networks have norms of this type.
+marked_module! {
+    WIDE: ActNorm [D], module [const D: usize], display [const D: usize],
+    modules [bias, log_scale], others [log_scale_factor, standardize]
+}
+
+impl<const D: usize> ModuleDisplay for ActNorm<D> {}
 
 impl<const D: usize> ActNorm<D> {
     fn n_channels(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::bijector::Site;
 use crate::context::{Context, ContextShape};
 use crate::error::ConfigError;
 use crate::tensor::dtype::{cast, narrowest};
+use crate::tensor::marked_module::marked_module;
 
 /// A network that computes a condition from data scaled to [−½, ½).
 ///
@@ -48,11 +49,18 @@ pub trait EncoderConfig<const D: usize> {
 ///
 /// Mixed precision ([`train::Precision`](crate::train::Precision)) finds encoders by this type: an
 /// encoder within it is trained in a half-precision type, whoever wrote it.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct Encoding<N> {
     /// The encoder.
     pub net: N,
 }
+
+marked_module! {
+    NETWORK: Encoding [N], module [N: Module], display [N: Module + ModuleDisplay],
+    modules [net], others []
+}
+
+impl<N: Module + ModuleDisplay> ModuleDisplay for Encoding<N> {}
 
 impl<N> Encoding<N> {
     /// Wraps an encoder.

@@ -13,6 +13,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 
+use super::marked_module::NETWORK;
+
 /// `x` in another type; `x` itself, without a node on the graph, if it has that type.
 pub(crate) fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype { x } else { x.cast(dtype) }
@@ -58,10 +60,6 @@ pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType>
     widest.0
 }
 
-/// Modules that hold a network, whatever the network is, and the convolution of Glow's learned
-/// prior, which reads nothing. They compute in a type of their own.
-pub(crate) const NETWORKS: [&str; 3] = ["Struct:Conditioned", "Struct:Encoding", "Struct:ZeroConv"];
-
 /// The first type, other than `dtype`, of a float32 or float64 parameter that is in no network.
 /// Such a parameter is combined with data and latents, so no kernel accepts it.
 pub(crate) fn first_other(module: &impl Module, dtype: DType) -> Option<DType> {
@@ -72,11 +70,11 @@ pub(crate) fn first_other(module: &impl Module, dtype: DType) -> Option<DType> {
     }
     impl ModuleVisitor for Other {
         fn enter_module(&mut self, _: &str, container_type: &str) {
-            self.networks += usize::from(NETWORKS.contains(&container_type));
+            self.networks += usize::from(container_type == NETWORK);
         }
 
         fn exit_module(&mut self, _: &str, container_type: &str) {
-            self.networks -= usize::from(NETWORKS.contains(&container_type));
+            self.networks -= usize::from(container_type == NETWORK);
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -10,6 +10,7 @@ pub(crate) mod graph;
 pub(crate) mod half;
 pub(crate) mod index_list;
 pub mod limit;
+pub(crate) mod marked_module;
 pub(crate) mod moments;
 pub mod parameter;
 pub mod per_example;

@@ -42,11 +42,8 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::loss_scale::LossScale;
 use crate::error::ConfigError;
-use crate::tensor::dtype::NETWORKS;
 use crate::tensor::graph::constant;
-
-/// Modules within a network whose parameters stay in float32: they are few, and used in float32.
-const WIDE: [&str; 2] = ["Struct:ActNorm", "Struct:ChannelNorm"];
+use crate::tensor::marked_module::{NETWORK, WIDE};
 
 /// The type that networks are trained in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -135,9 +132,12 @@ struct Narrow {
 impl ModuleMapper for Narrow {
     fn enter_module(&mut self, _name: &str, container_type: &str) {
         let inherited = self.inside.last().is_some_and(|&inside| inside);
-        let inside =
-            (inherited || NETWORKS.contains(&container_type)) && !WIDE.contains(&container_type);
-        self.inside.push(inside);
+        self.inside.push(match container_type {
+            NETWORK => true,
+            // Norms are few, and their parameters are used in float32.
+            WIDE => false,
+            _ => inherited,
+        });
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {

@@ -10,7 +10,7 @@
 //! burn's `LayerNorm` normalises the last axis; this layer keeps images channel-first. Ba et al.
 //! 2016.
 
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Initializer, ModuleDisplay, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::DataInitConv;
@@ -21,6 +21,7 @@ use crate::kernel::gated_norm::{self, Norm};
 use crate::kernel::gated_residual;
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::product;
+use crate::tensor::marked_module::marked_module;
 
 /// `ε`.
 const EPSILON: f64 = 1e-5;
@@ -70,13 +71,19 @@ impl ChannelNormConfig {
 }
 
 /// Layer normalisation over channels. The formulas head this module.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct ChannelNorm {
     /// Gain `γ`, `[1, C, 1, 1]`.
     pub gain: Param<Tensor<4>>,
     /// Shift `β`, `[1, C, 1, 1]`.
     pub bias: Param<Tensor<4>>,
 }
+
+marked_module! {
+    WIDE: ChannelNorm [], module [], display [], modules [gain, bias], others []
+}
+
+impl ModuleDisplay for ChannelNorm {}
 
 impl ChannelNorm {
     /// Normalises the channels of every position. For a half-precision type, means and variances
