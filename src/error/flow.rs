@@ -60,8 +60,8 @@ pub enum FlowError {
     },
     /// A log-likelihood is NaN or an infinity.
     #[error(
-        "the log-likelihood of example {example} is {value}; `diagnose` shows which layer is the \
-         first that is not finite, and `evaluate_rows` evaluates the other examples"
+        "the log-likelihood of example {example} is {value}; `diagnose` names the first layer \
+         whose output is not finite, and `evaluate_rows` evaluates the other examples"
     )]
     NonFiniteLikelihood {
         /// First example of the batch whose likelihood is not finite.

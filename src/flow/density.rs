@@ -24,7 +24,7 @@ use crate::error::FlowError;
 /// returns values on the host does not affect the caller's graphs: it runs without dropout and
 /// outside any graph.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no density",
+    message = "`{Self}` is not a density",
     note = "a flow with a condition becomes a density by `flow.given(&condition)`"
 )]
 pub trait Density {

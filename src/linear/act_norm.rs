@@ -16,6 +16,9 @@
 //! positions: a single element has no variance, and initialisation returns an error. For a channel
 //! that is constant in the batch see [`ConstantChannel`].
 //!
+//! Training then moves `b` in the units of the data: an Adam step of 1e-3 is small for data of
+//! spread 1, and too large for data of spread 1e-4. Standardise such data before.
+//!
 //! # Numerics
 //! `b` is minus the mean, rounded to the type of the parameter. `x + b` is exact where `x` is
 //! within a factor of 2 of the mean. The absolute mean of `z` is therefore at most half the spacing

@@ -160,7 +160,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         for places in self.chunks() {
             let (x, context) = self.batch(&places, flow, device)?;
             let found =
-                flow.held_out(x, &context).map_err(|error| self.numbered(error, &places))?;
+                flow.log_likelihood(x, &context).map_err(|error| self.numbered(error, &places))?;
             match &mut all {
                 Some(all) => all.extend(found),
                 None => all = Some(found),

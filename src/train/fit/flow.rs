@@ -50,7 +50,7 @@ pub trait FitFlow: Module {
     ///
     /// # Errors
     /// Those of [`Density::evaluate`].
-    fn held_out(
+    fn log_likelihood(
         &self,
         x: Self::Data,
         context: &Self::Context,
@@ -91,7 +91,11 @@ where
         }
     }
 
-    fn held_out(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    fn log_likelihood(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<LogLikelihood<S::Provenance>, FlowError> {
         self.given(context).evaluate(x)
     }
 
