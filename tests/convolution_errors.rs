@@ -109,15 +109,15 @@ fn cases() -> impl Iterator<Item = ([usize; 5], f64)> {
 fn winograds_errors_are_those_of_every_weight_with_every_pixel() {
     for (shape, spread) in cases() {
         let convolution = Convolution::new(shape, spread);
-        let truth = convolution.run(conv2d::reference, DType::F64);
+        let truth = convolution.run(conv2d::oracle::forward, DType::F64);
         let found = convolution.run(conv2d::forward, DType::F32);
         let Convolution { x, w, g } = convolution.absolute();
         let every = w.clone().sum_dim(2).sum_dim(3).repeat(&[1, 1, 3, 3]);
-        let [y, gx, _] =
-            Convolution { x: x.clone(), w: every, g: g.clone() }.run(conv2d::reference, DType::F64);
+        let [y, gx, _] = Convolution { x: x.clone(), w: every, g: g.clone() }
+            .run(conv2d::oracle::forward, DType::F64);
         // A gradient of a tile and a pixel of it are two apart at most.
         let wide = w.pad((1, 1, 1, 1), 0.0);
-        let [_, _, gw] = Convolution { x, w: wide, g }.run(conv2d::reference, DType::F64);
+        let [_, _, gw] = Convolution { x, w: wide, g }.run(conv2d::oracle::forward, DType::F64);
         let gw = gw.sum_dim(2).sum_dim(3).repeat(&[1, 1, 3, 3]);
         for (index, scale) in [y, gx, gw].iter().enumerate() {
             let worst = worst(&found[index], &truth[index], scale);
@@ -134,9 +134,9 @@ fn winograds_errors_are_those_of_every_weight_with_every_pixel() {
 fn errors_of_direct_sums_are_those_of_their_terms() {
     for (shape, spread) in cases() {
         let convolution = Convolution::new(shape, spread).padded();
-        let truth = convolution.run(conv2d::reference, DType::F64);
+        let truth = convolution.run(conv2d::oracle::forward, DType::F64);
         let found = convolution.run(conv2d::forward, DType::F32);
-        let scales = convolution.absolute().run(conv2d::reference, DType::F64);
+        let scales = convolution.absolute().run(conv2d::oracle::forward, DType::F64);
         let [batch, inputs, outputs, height, width] = shape;
         // Roundings of so many sums, of either sign.
         let terms = [9 * inputs, 9 * outputs, batch * height * width].map(|n| (n as f64).sqrt());

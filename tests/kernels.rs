@@ -3,7 +3,7 @@
 //! the device.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use flowkit::kernel::mixture_logistic::{self, reference};
+use flowkit::kernel::mixture_logistic::{self, plain};
 use flowkit::testing::tolerance::roughness;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -215,9 +215,9 @@ fn mixture_logistic_is_its_reference() {
         for range in Range::of(dtype) {
             for (size, k) in SIZES.into_iter().flat_map(|size| COMPONENTS.map(|k| (size, k))) {
                 let inputs = Inputs::new(size, k, range, dtype);
-                let truth = outcome(reference::forward, &inputs, &Device::flex(), DType::F64);
+                let truth = outcome(plain::forward, &inputs, &Device::flex(), DType::F64);
                 let plain_dtype = if dtype == DType::F64 { dtype } else { DType::F32 };
-                let plain = outcome(reference::forward, &inputs, &device, plain_dtype);
+                let plain = outcome(plain::forward, &inputs, &device, plain_dtype);
                 let found = outcome(mixture_logistic::forward, &inputs, &device, dtype);
                 for (((name, truth), (_, plain)), (_, found)) in
                     truth.iter().zip(&plain).zip(&found)
@@ -283,7 +283,7 @@ fn mixture_logistic_inverse_is_exact() {
                 let inputs = Inputs::new(size, k, range, dtype);
                 let flex = Device::flex();
                 let precise = |x: Tensor<2>| {
-                    reference::forward(x, inputs.theta_on(&flex, DType::F64), MIN_LOG_SCALE)
+                    plain::forward(x, inputs.theta_on(&flex, DType::F64), MIN_LOG_SCALE)
                 };
                 let (z, _) = precise(inputs.x_on(&flex, DType::F64));
                 let z = tensor(numbers(z), [size.0, size.1], &device, dtype);
@@ -331,7 +331,7 @@ fn mixture_logistic_inverse_is_differentiable() {
             let x = if kernel {
                 mixture_logistic::inverse(z.clone(), theta.clone(), MIN_LOG_SCALE)
             } else {
-                let (log_scale, shift, mixture) = reference::parts(theta.clone(), MIN_LOG_SCALE);
+                let (log_scale, shift, mixture) = plain::parts(theta.clone(), MIN_LOG_SCALE);
                 mixture.inverse((z.clone() - shift) * log_scale.neg().exp())
             };
             let weights = tensor(inputs.weights[0].clone(), [3, 13], &device, dtype);
@@ -389,7 +389,7 @@ fn kernels_run_without_fusion() {
     use burn::backend::ops::FloatTensorOps;
     use burn::backend::{DispatchDevice, TensorMetadata};
     use burn_cubecl::CubeBackend;
-    use flowkit::kernel::FlowOps;
+    use flowkit::kernel::mixture_logistic::MixtureLogisticOps;
 
     let device = Device::default();
     let DispatchDevice::Cube(plain) = device.as_dispatch() else { return };

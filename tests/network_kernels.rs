@@ -67,7 +67,7 @@ fn convolutions() -> Vec<Case> {
                     ),
                     vec![shapes[0].to_vec(), shapes[1].to_vec(), vec![outputs]],
                     move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, stages)),
-                    move |p| flat(conv2d::reference(read(p).0, read(p).1, read(p).2, stages)),
+                    move |p| flat(conv2d::oracle::forward(read(p).0, read(p).1, read(p).2, stages)),
                 ));
             }
         }
@@ -109,7 +109,7 @@ fn couplings() -> Vec<Case> {
                 shapes.clone(),
                 move |p| both(affine_coupling::forward(read(p).0, read(p).1, form, within.clone())),
                 move |p| {
-                    both(affine_coupling::reference::forward(
+                    both(affine_coupling::plain::forward(
                         read(p).0,
                         read(p).1,
                         form,
@@ -133,7 +133,7 @@ fn couplings() -> Vec<Case> {
                     flat(x.clone() + Tensor::from_inner(plain) - x.detach())
                 },
                 move |p| {
-                    flat(affine_coupling::reference::inverse(
+                    flat(affine_coupling::plain::inverse(
                         read(p).0,
                         read(p).1,
                         form,
@@ -158,13 +158,15 @@ fn pointwise() -> Vec<Case> {
                 format!("concat_elu {size}"),
                 vec![x.to_vec()],
                 move |p| flat(concat_elu::forward(images(x)(&p[0]))),
-                move |p| flat(concat_elu::reference(images(x)(&p[0]))),
+                move |p| flat(concat_elu::plain::forward(images(x)(&p[0]))),
             ));
             cases.push(Case::new(
                 format!("gated_residual {size}"),
                 vec![half.to_vec(), twice.to_vec()],
                 move |p| flat(gated_residual::forward(images(half)(&p[0]), images(twice)(&p[1]))),
-                move |p| flat(gated_residual::reference(images(half)(&p[0]), images(twice)(&p[1]))),
+                move |p| {
+                    flat(gated_residual::plain::forward(images(half)(&p[0]), images(twice)(&p[1])))
+                },
             ));
             let operands = move |p: &[Tensor<1>]| {
                 (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]))
@@ -178,7 +180,7 @@ fn pointwise() -> Vec<Case> {
                 },
                 move |p| {
                     let (x, gain, shift) = operands(p);
-                    flat(channel_norm::reference(x, gain, shift, 1e-5))
+                    flat(channel_norm::plain::forward(x, gain, shift, 1e-5))
                 },
             ));
         }
@@ -220,7 +222,7 @@ fn gates() -> Vec<Case> {
                 },
                 move |p| {
                     let (x, c, conv, norm, before) = operands(p);
-                    flat(gated_norm::reference(x, c, conv, norm, before))
+                    flat(gated_norm::oracle::forward(x, c, conv, norm, before))
                 },
             ));
         }
@@ -237,7 +239,7 @@ fn attentions() -> Vec<Case> {
                 format!("attention of {heads} heads, {shape:?}"),
                 vec![shape.to_vec()],
                 move |p| flat(attention::forward(images(shape)(&p[0]), heads)),
-                move |p| flat(attention::reference(images(shape)(&p[0]), heads)),
+                move |p| flat(attention::plain::forward(images(shape)(&p[0]), heads)),
             ));
         }
     }
@@ -263,7 +265,7 @@ fn layers() -> Vec<Case> {
                     ))
                 },
                 move |p| {
-                    flat(linear::reference(
+                    flat(linear::plain::forward(
                         p[0].clone().reshape(x),
                         p[1].clone().reshape(weight),
                         p[2].clone(),
@@ -286,7 +288,7 @@ fn channels() -> Vec<Case> {
             format!("channel_affine {shape:?}"),
             vec![shape.to_vec(), vec![shape[1]], vec![shape[1]]],
             move |p| flat(channel_affine::forward(read(p).0, read(p).1, read(p).2)),
-            move |p| flat(channel_affine::reference(read(p).0, read(p).1, read(p).2)),
+            move |p| flat(channel_affine::plain::forward(read(p).0, read(p).1, read(p).2)),
         )
     });
     cases.collect()
@@ -334,8 +336,8 @@ fn affine_couplings_hold_at_the_ends() {
             let (x, theta) = (tensor(&x, shape), tensor(&theta, shape));
             let ((z, log_det), inverse) = match dtype {
                 DType::F64 => (
-                    affine_coupling::reference::forward(x.clone(), theta.clone(), form, 1..2),
-                    affine_coupling::reference::inverse(x, theta, form, 1..2),
+                    affine_coupling::plain::forward(x.clone(), theta.clone(), form, 1..2),
+                    affine_coupling::plain::inverse(x, theta, form, 1..2),
                 ),
                 _ => (
                     affine_coupling::forward(x.clone(), theta.clone(), form, 1..2),

@@ -79,7 +79,7 @@ fn adam_is_its_reference() {
                     operands.each_ref().map(|o| tensor(o, [n], device, dtype));
                 update(parameter, gradient, mean, square, RATES)
             };
-        let truth = run(adam::reference, &Device::flex(), DType::F64);
+        let truth = run(adam::plain::update, &Device::flex(), DType::F64);
         for (device, dtype, epsilon) in kinds() {
             for (found, truth) in run(adam::update, &device, dtype).iter().zip(&truth) {
                 assert_eq!(found.dtype(), dtype);
@@ -103,7 +103,7 @@ fn a_moving_average_is_its_reference() {
             (tensor(&average, [n], device, dtype), tensor(&value, [n], device, dtype))
         };
         let (wide_average, wide_value) = operands(&Device::flex(), DType::F64);
-        let truth = numbers(&moving_average::reference(wide_average, wide_value, 0.01));
+        let truth = numbers(&moving_average::plain::update(wide_average, wide_value, 0.01));
         for (device, dtype, epsilon) in kinds() {
             let (average, value) = operands(&device, dtype);
             let found = moving_average::update(average.clone(), value, 0.01);
@@ -129,11 +129,11 @@ fn what_is_shared_or_lies_elsewhere_is_left_alone() {
         let found = adam::update(parameter, gradient, mean, square, RATES);
         let average = moving_average::update(part(&whole[0]), part(&whole[1]), 0.25);
         let [parameter, gradient, mean, square] = whole.each_ref().map(packed);
-        let expected = adam::reference(parameter, gradient, mean, square, RATES);
+        let expected = adam::plain::update(parameter, gradient, mean, square, RATES);
         for (found, expected) in found.iter().zip(&expected) {
             assert_close(&numbers(found), &numbers(expected), epsilon, "a part");
         }
-        let expected = moving_average::reference(packed(&whole[0]), packed(&whole[1]), 0.25);
+        let expected = moving_average::plain::update(packed(&whole[0]), packed(&whole[1]), 0.25);
         assert_close(&numbers(&average), &numbers(&expected), epsilon, "a part");
         let held = whole.clone();
         let [parameter, gradient, mean, square] = whole;

@@ -15,17 +15,18 @@ pub fn constant<B: Backend, C: CheckpointStrategy>(
 }
 
 /// Registers the gradients of the operands of a node. `of` computes them from the state of the
-/// node, the gradient of its result, and which operands need one. It is burn's `unary` for any
-/// number of operands.
+/// node, the gradient of its result, and which operands need one; those of others it may leave out.
+/// It is burn's `unary` for any number of operands.
 pub fn backward<B: Backend, S, const N: usize>(
     ops: Ops<S, N>,
     gradients: &mut Gradients,
-    of: impl FnOnce(S, FloatTensor<B>, [bool; N]) -> [FloatTensor<B>; N],
+    of: impl FnOnce(S, FloatTensor<B>, [bool; N]) -> [Option<FloatTensor<B>>; N],
 ) {
     let gradient = gradients.consume::<B>(&ops.node);
     let wanted = std::array::from_fn(|index| ops.parents[index].is_some());
     for (node, gradient) in ops.parents.into_iter().zip(of(ops.state, gradient, wanted)) {
         if let Some(node) = node {
+            let gradient = gradient.expect("a gradient of each operand that needs one");
             gradients.register::<B>(node.id, gradient);
         }
     }

@@ -78,10 +78,10 @@ impl Law for Affine {
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        affine_coupling::reference::elementwise(x, theta, self.form)
+        affine_coupling::plain::elementwise(x, theta, self.form)
     }
 
     fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
-        affine_coupling::reference::elementwise_inverse(z, theta, self.form)
+        affine_coupling::plain::elementwise_inverse(z, theta, self.form)
     }
 }

@@ -114,7 +114,7 @@ pub struct MixLogCdf {
 impl MixLogCdf {
     /// Log-scale `α`, shift `b` and mixture of each element.
     pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
-        mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
+        mixture_logistic::plain::parts(self.own(theta), self.min_log_scale)
     }
 
     /// Theta with its log-scales bounded from above. The number of parameters is checked here,

@@ -6,7 +6,7 @@
 //! and the plain form are held to the same limits.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::kernel::mixture_logistic::reference;
+use flowkit::kernel::mixture_logistic::plain;
 use flowkit::law::{Law, LawConfig, LogisticMixture, MixLogCdfConfig};
 use flowkit::testing::tolerance::roughness;
 use serde_json::Value;
@@ -64,7 +64,7 @@ fn bound(case: &Value) -> f64 {
     number(&case["theta"]["min_log_scale"])
 }
 
-/// An operation with the signature of [`reference::forward`].
+/// An operation with the signature of [`plain::forward`].
 type Forward = fn(Tensor<2>, Tensor<3>, f64) -> (Tensor<2>, Tensor<2>);
 
 fn kernel(x: Tensor<2>, theta: Tensor<3>, bound: f64) -> (Tensor<2>, Tensor<2>) {
@@ -174,7 +174,7 @@ fn values_and_gradients_keep_their_digits() {
             // keeps each share as a number, has none of a component lighter than e^-87.
             let flushed = precision == Precision::Single && roughness(&Device::default()) > 1.0;
             if !(flushed && numbers(&case["theta"]["logits"]).iter().any(|&logit| logit < -87.0)) {
-                forward("plain", reference::forward, precision, &case, &mut failures);
+                forward("plain", plain::forward, precision, &case, &mut failures);
             }
             if bound(&case) >= LOWEST {
                 forward("kernel", kernel, precision, &case, &mut failures);
@@ -194,7 +194,7 @@ fn roots_are_right_or_unsolved() {
             let (name, theta) = (case["name"].as_str().unwrap(), theta(&case, precision).inner());
             let z = precision.tensor(numbers(&case["z"]), [1, 1]).inner();
             let k = (theta.dims()[1] - 2) / 3;
-            let (log_scale, shift, mixture) = reference::parts(theta.clone(), bound(&case));
+            let (log_scale, shift, mixture) = plain::parts(theta.clone(), bound(&case));
             let t = (z.clone() - shift) * log_scale.neg().exp();
             let mut found = vec![("plain", LogisticMixture::inverse(&mixture, t))];
             if bound(&case) >= LOWEST {
@@ -258,7 +258,7 @@ fn gradients_of_roots_are_those_of_the_affine_map() {
                     let x = if kernel {
                         law.inverse(z.clone(), theta.clone())
                     } else {
-                        let (log_scale, shift, mixture) = reference::parts(theta.clone(), LOWEST);
+                        let (log_scale, shift, mixture) = plain::parts(theta.clone(), LOWEST);
                         mixture.inverse((z.clone() - shift) * log_scale.neg().exp())
                     };
                     let gradients = x.clone().sum().backward();

@@ -2,9 +2,13 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+use flowkit::kernel::channel_norm::{ChannelNormGradient, ChannelNormOps};
+use flowkit::kernel::concat_elu::{ConcatEluGradient, ConcatEluOps};
 use flowkit::kernel::conv2d::PreActivation;
 use flowkit::kernel::gated_norm::Norm;
-use flowkit::kernel::{NetworkOps, channel_norm, concat_elu, gated_norm, gated_residual};
+use flowkit::kernel::gated_norm::{GatedNormGradient, GatedNormOps};
+use flowkit::kernel::gated_residual::{GatedResidualGradient, GatedResidualOps};
+use flowkit::kernel::{channel_norm, concat_elu, gated_norm, gated_residual};
 
 use crate::{Call, Door, Named, door, numbers};
 
@@ -22,46 +26,52 @@ pub fn doors() -> Vec<Door> {
     let norm = |c: &Call<'_>| Norm { gain: c.get(4), shift: c.get(5), epsilon: 1e-5 };
     vec![
         door("concat_elu", &[x], &any, |c| numbers(concat_elu::forward(c.get(0)))),
-        door("NetworkOps::concat_elu", &[x], &any, |c| {
+        door("ConcatEluOps::concat_elu", &[x], &any, |c| {
             let (x,) = raw!(c, 4);
-            all!(4 <Dispatch as NetworkOps>::concat_elu(x))
+            all!(4 <Dispatch as ConcatEluOps>::concat_elu(x))
         }),
-        door("NetworkOps::concat_elu_backward", &[x, twice("gradient")], &[], |c| {
+        door("ConcatEluGradient::concat_elu_backward", &[x, twice("gradient")], &[], |c| {
             let (x, gradient) = raw!(c, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::concat_elu_backward(x, gradient))
+            all!(4 <Dispatch as ConcatEluGradient>::concat_elu_backward(x, gradient))
         }),
         door("gated_residual", &[x, twice("h")], &[], |c| {
             numbers(gated_residual::forward(c.get(0), c.get(1)))
         }),
-        door("gated_residual::reference", &[x, twice("h")], &[], |c| {
-            numbers(gated_residual::reference(c.get(0), c.get(1)))
+        door("gated_residual::plain::forward", &[x, twice("h")], &[], |c| {
+            numbers(gated_residual::plain::forward(c.get(0), c.get(1)))
         }),
-        door("NetworkOps::gated_residual", &[x, twice("h")], &[], |c| {
+        door("GatedResidualOps::gated_residual", &[x, twice("h")], &[], |c| {
             let (x, h) = raw!(c, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::gated_residual(x, h))
+            all!(4 <Dispatch as GatedResidualOps>::gated_residual(x, h))
         }),
-        door("NetworkOps::gated_residual_backward", &[twice("h"), same("gradient")], &[], |c| {
-            let (h, gradient) = raw!(c, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::gated_residual_backward(h, gradient))
-        }),
+        door(
+            "GatedResidualGradient::gated_residual_backward",
+            &[twice("h"), same("gradient")],
+            &[],
+            |c| {
+                let (h, gradient) = raw!(c, 4, 4);
+                all!(4 <Dispatch as GatedResidualGradient>::gated_residual_backward(h, gradient))
+            },
+        ),
         door("channel_norm", &normed, &[(0, 0), (0, 2), (0, 3)], |c| {
             numbers(channel_norm::forward(c.get(0), c.get(1), c.get(2), 1e-5))
         }),
-        door("channel_norm::reference", &normed, &[(0, 0), (0, 2), (0, 3)], |c| {
-            numbers(channel_norm::reference(c.get(0), c.get(1), c.get(2), 1e-5))
+        door("channel_norm::plain::forward", &normed, &[(0, 0), (0, 2), (0, 3)], |c| {
+            numbers(channel_norm::plain::forward(c.get(0), c.get(1), c.get(2), 1e-5))
         }),
-        door("NetworkOps::channel_norm", &normed, &[(0, 0), (0, 2), (0, 3)], |c| {
+        door("ChannelNormOps::channel_norm", &normed, &[(0, 0), (0, 2), (0, 3)], |c| {
             let (x, gain, shift) = raw!(c, 4, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::channel_norm(x, gain, shift, 1e-5))
+            all!(4 <Dispatch as ChannelNormOps>::channel_norm(x, gain, shift, 1e-5))
         }),
         door(
-            "NetworkOps::channel_norm_backward",
+            "ChannelNormGradient::channel_norm_backward",
             &[x, channel("gain"), same("gradient")],
             &[],
             |c| {
                 let (x, gain, gradient) = raw!(c, 4, 4, 4);
-                let (x, gain, shift) =
-                    <Dispatch as NetworkOps>::channel_norm_backward(x, gain, gradient, 1e-5);
+                let (x, gain, shift) = <Dispatch as ChannelNormGradient>::channel_norm_backward(
+                    x, gain, gradient, 1e-5,
+                );
                 all!(4 x, 4 gain, 4 shift)
             },
         ),
@@ -74,8 +84,8 @@ pub fn doors() -> Vec<Door> {
                 before,
             ))
         }),
-        door("gated_norm::reference", &gated, &[], move |c| {
-            numbers(gated_norm::reference(
+        door("gated_norm::plain::forward", &gated, &[], move |c| {
+            numbers(gated_norm::plain::forward(
                 c.get(0),
                 c.get(1),
                 (c.get(2), Some(c.get(3))),
@@ -83,20 +93,20 @@ pub fn doors() -> Vec<Door> {
                 before,
             ))
         }),
-        door("NetworkOps::gated_norm", &gated, &[], move |c| {
+        door("GatedNormOps::gated_norm", &gated, &[], move |c| {
             let (x, maps, weight, bias, gain, shift) = raw!(c, 4, 4, 4, 1, 4, 4);
-            all!(4 <Dispatch as NetworkOps>::gated_norm(
+            all!(4 <Dispatch as GatedNormOps>::gated_norm(
                 x, maps, weight, bias, gain, shift, before, 1e-5
             ))
         }),
         door(
-            "NetworkOps::gated_norm_backward",
+            "GatedNormGradient::gated_norm_backward",
             &[x, c_maps, weight, bias, channel("gain"), same("gradient")],
             &[],
             move |c| {
                 let (x, maps, weight, bias, gain, gradient) = raw!(c, 4, 4, 4, 1, 4, 4);
                 let (x, maps, weight, bias, gain, shift) =
-                    <Dispatch as NetworkOps>::gated_norm_backward(
+                    <Dispatch as GatedNormGradient>::gated_norm_backward(
                         x, maps, weight, bias, gain, gradient, before, 1e-5,
                     );
                 all!(4 x, 4 maps, 4 weight, 1 bias, 4 gain, 4 shift)

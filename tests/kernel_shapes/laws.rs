@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use flowkit::kernel::{FlowOps, NetworkOps, affine_coupling, mixture_logistic};
+use flowkit::kernel::affine_coupling::{AffineCouplingGradient, AffineCouplingOps};
+use flowkit::kernel::mixture_logistic::{MixtureLogisticGradient, MixtureLogisticOps};
+use flowkit::kernel::{affine_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
 use crate::{Door, Named, door, numbers};
@@ -28,8 +30,8 @@ pub fn doors() -> Vec<Door> {
         door("mixture_logistic", &[x, theta], &[], move |c| {
             both(mixture_logistic::forward(c.get(0), c.get(1), -7.0))
         }),
-        door("mixture_logistic::reference", &[x, theta], &[], move |c| {
-            both(mixture_logistic::reference::forward(c.get(0), c.get(1), -7.0))
+        door("mixture_logistic::plain", &[x, theta], &[], move |c| {
+            both(mixture_logistic::plain::forward(c.get(0), c.get(1), -7.0))
         }),
         door("mixture_logistic::inverse", &[z, theta], &[], |c| {
             numbers(mixture_logistic::inverse(c.get(0), c.get(1), -7.0))
@@ -37,71 +39,72 @@ pub fn doors() -> Vec<Door> {
         door("mixture_logistic::solve", &[z, theta], &[], |c| {
             numbers(mixture_logistic::solve(c.get(0), c.get(1), -7.0).x)
         }),
-        door("mixture_logistic::reference::solve", &[z, theta], &[], |c| {
-            numbers(mixture_logistic::reference::solve(c.get(0), c.get(1), -7.0).x)
+        door("mixture_logistic::plain::solve", &[z, theta], &[], |c| {
+            numbers(mixture_logistic::plain::solve(c.get(0), c.get(1), -7.0).x)
         }),
-        door("FlowOps::mixture_logistic", &[x, theta], &[], |c| {
+        door("MixtureLogisticOps::mixture_logistic", &[x, theta], &[], |c| {
             let (x, theta) = raw!(c, 2, 3);
-            all!(3 <Dispatch as FlowOps>::mixture_logistic(x, theta, -7.0))
+            all!(3 <Dispatch as MixtureLogisticOps>::mixture_logistic(x, theta, -7.0))
         }),
-        door("FlowOps::mixture_logistic_inverse", &[z, theta], &[], |c| {
+        door("MixtureLogisticOps::mixture_logistic_inverse", &[z, theta], &[], |c| {
             let (z, theta) = raw!(c, 2, 3);
-            all!(3 <Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, -7.0))
+            all!(3 <Dispatch as MixtureLogisticOps>::mixture_logistic_inverse(z, theta, -7.0))
         }),
         door(
-            "FlowOps::mixture_logistic_backward",
+            "MixtureLogisticGradient::mixture_logistic_backward",
             &[x, theta, ("gradient", &[2, 2, 7])],
             &[],
             |c| {
                 let (x, theta, gradient) = raw!(c, 2, 3, 3);
-                let (x, theta) =
-                    <Dispatch as FlowOps>::mixture_logistic_backward(x, theta, gradient, -7.0);
+                let (x, theta) = <Dispatch as MixtureLogisticGradient>::mixture_logistic_backward(
+                    x, theta, gradient, -7.0,
+                );
                 all!(2 x, 3 theta)
             },
         ),
         door("affine_coupling", &[image, affine], &ODD, move |c| {
             pair(affine_coupling::forward(c.get(0), c.get(1), FORM, RANGE))
         }),
-        door("affine_coupling::reference", &[image, affine], &ODD, move |c| {
-            pair(affine_coupling::reference::forward(c.get(0), c.get(1), FORM, RANGE))
+        door("affine_coupling::plain", &[image, affine], &ODD, move |c| {
+            pair(affine_coupling::plain::forward(c.get(0), c.get(1), FORM, RANGE))
         }),
         door("affine_coupling::inverse", &[latent, affine], &ODD, |c| {
             numbers(affine_coupling::inverse(c.get(0), c.get(1), FORM, RANGE))
         }),
-        door("affine_coupling::reference::inverse", &[latent, affine], &ODD, |c| {
-            numbers(affine_coupling::reference::inverse(c.get(0), c.get(1), FORM, RANGE))
+        door("affine_coupling::plain::inverse", &[latent, affine], &ODD, |c| {
+            numbers(affine_coupling::plain::inverse(c.get(0), c.get(1), FORM, RANGE))
         }),
-        door("NetworkOps::affine_coupling", &[image, affine], &ODD, |c| {
+        door("AffineCouplingOps::affine_coupling", &[image, affine], &ODD, |c| {
             let (x, theta) = raw!(c, 3, 3);
-            all!(3 <Dispatch as NetworkOps>::affine_coupling(x, theta, FORM, RANGE))
+            all!(3 <Dispatch as AffineCouplingOps>::affine_coupling(x, theta, FORM, RANGE))
         }),
-        door("NetworkOps::affine_coupling_inverse", &[latent, affine], &ODD, |c| {
+        door("AffineCouplingOps::affine_coupling_inverse", &[latent, affine], &ODD, |c| {
             let (z, theta) = raw!(c, 3, 3);
-            all!(3 <Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, FORM, RANGE))
+            all!(3 <Dispatch as AffineCouplingOps>::affine_coupling_inverse(z, theta, FORM, RANGE))
         }),
         door(
-            "NetworkOps::affine_coupling_backward",
+            "AffineCouplingGradient::affine_coupling_backward",
             &[image, affine, ("gradient", &[2, 5, 3])],
             &[],
             |c| {
                 let (x, theta, gradient) = raw!(c, 3, 3, 3);
-                let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(
+                let (x, theta) = <Dispatch as AffineCouplingGradient>::affine_coupling_backward(
                     x, theta, gradient, FORM, RANGE,
                 );
                 all!(3 x, 3 theta)
             },
         ),
-        door("NetworkOps::affine_log_det", &[affine], &[(0, 0), (0, 2)], |c| {
+        door("AffineCouplingOps::affine_log_det", &[affine], &[(0, 0), (0, 2)], |c| {
             let (theta,) = raw!(c, 3);
-            all!(1 <Dispatch as NetworkOps>::affine_log_det(theta, FORM))
+            all!(1 <Dispatch as AffineCouplingOps>::affine_log_det(theta, FORM))
         }),
         door(
-            "NetworkOps::affine_log_det_backward",
+            "AffineCouplingGradient::affine_log_det_backward",
             &[affine, ("gradient", &[2])],
             &[(0, 2)],
             |c| {
                 let (theta, gradient) = raw!(c, 3, 1);
-                all!(3 <Dispatch as NetworkOps>::affine_log_det_backward(theta, gradient, FORM))
+                all!(3 <Dispatch as AffineCouplingGradient>::affine_log_det_backward(theta, gradient, FORM))
             },
         ),
     ]

@@ -2,9 +2,13 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::{Device, Tensor};
+use flowkit::kernel::attention::{AttentionGradient, AttentionOps};
+use flowkit::kernel::channel_affine::{ChannelAffineGradient, ChannelAffineOps};
 use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
+use flowkit::kernel::conv2d::{Conv2dGradient, Conv2dOps};
 use flowkit::kernel::epilogue::Epilogue;
-use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
+use flowkit::kernel::linear::{LinearGradient, LinearOps};
+use flowkit::kernel::{attention, channel_affine, conv2d, linear};
 
 use crate::{Door, Named, door, numbers};
 
@@ -23,8 +27,8 @@ pub fn convolutions() -> Vec<Door> {
         door("conv2d", &[x, weight, bias], &any, move |c| {
             numbers(conv2d::forward(c.get(0), c.get(1), Some(c.get(2)), stages))
         }),
-        door("conv2d::reference", &[x, weight, bias], &any, move |c| {
-            numbers(conv2d::reference(c.get(0), c.get(1), Some(c.get(2)), stages))
+        door("conv2d::plain::forward", &[x, weight, bias], &any, move |c| {
+            numbers(conv2d::plain::forward(c.get(0), c.get(1), Some(c.get(2)), stages))
         }),
         door("conv2d without bias", &[x, weight], &[(0, 0), (0, 2), (0, 3), (1, 0)], move |c| {
             numbers(conv2d::forward(c.get(0), c.get(1), None, stages))
@@ -32,18 +36,18 @@ pub fn convolutions() -> Vec<Door> {
         door("conv2d::border_channel", &[weight, bias], &[(0, 1)], |c| {
             numbers(conv2d::border_channel(c.get(0), [4, 5], Some(c.get(1))))
         }),
-        door("NetworkOps::same_conv2d", &[x, weight, bias], &any, move |c| {
+        door("Conv2dOps::same_conv2d", &[x, weight, bias], &any, move |c| {
             let (x, weight, bias) = raw!(c, 4, 4, 1);
-            all!(4 <Dispatch as NetworkOps>::same_conv2d(x, weight, bias, stages))
+            all!(4 <Dispatch as Conv2dOps>::same_conv2d(x, weight, bias, stages))
         }),
         door(
-            "NetworkOps::same_conv2d_backward",
+            "Conv2dGradient::same_conv2d_backward",
             &[x, weight, y("y"), y("gradient")],
             &[],
             move |c| {
                 let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
-                let (x, weight, bias) = <Dispatch as NetworkOps>::same_conv2d_backward(
-                    x, weight, y, gradient, stages, true,
+                let (x, weight, bias) = <Dispatch as Conv2dGradient>::same_conv2d_backward(
+                    x, weight, y, gradient, stages,
                 );
                 all!(4 x, 4 weight, 1 bias)
             },
@@ -63,22 +67,21 @@ pub fn doors() -> Vec<Door> {
         door("linear", &[rows, weight, bias], &[(0, 0)], |c| {
             numbers(linear::forward(c.get(0), c.get(1), c.get(2), Epilogue::Relu))
         }),
-        door("linear::reference", &[rows, weight, bias], &[(0, 0)], |c| {
-            numbers(linear::reference(c.get(0), c.get(1), c.get(2), Epilogue::Relu))
+        door("linear::plain::forward", &[rows, weight, bias], &[(0, 0)], |c| {
+            numbers(linear::plain::forward(c.get(0), c.get(1), c.get(2), Epilogue::Relu))
         }),
-        door("NetworkOps::dense", &[rows, weight, bias], &[(0, 0)], |c| {
+        door("LinearOps::dense", &[rows, weight, bias], &[(0, 0)], |c| {
             let (x, weight, bias) = raw!(c, 2, 2, 1);
-            all!(2 <Dispatch as NetworkOps>::dense(x, weight, bias, Epilogue::Nothing))
+            all!(2 <Dispatch as LinearOps>::dense(x, weight, bias, Epilogue::Nothing))
         }),
-        door("NetworkOps::dense_backward", &[rows, weight, y("y"), y("gradient")], &[], |c| {
+        door("LinearGradient::dense_backward", &[rows, weight, y("y"), y("gradient")], &[], |c| {
             let (x, weight, y, gradient) = raw!(c, 2, 2, 2, 2);
-            let (x, weight, bias) = <Dispatch as NetworkOps>::dense_backward(
+            let (x, weight, bias) = <Dispatch as LinearGradient>::dense_backward(
                 x,
                 weight,
                 y,
                 gradient,
                 Epilogue::Nothing,
-                true,
             );
             all!(2 x, 2 weight, 1 bias)
         }),
@@ -86,29 +89,30 @@ pub fn doors() -> Vec<Door> {
             numbers(channel_affine::forward(c.get(0), c.get(1), c.get(2)))
         }),
         door(
-            "channel_affine::reference",
+            "channel_affine::plain::forward",
             &[x, channel("shift"), channel("scale")],
             &[(0, 0), (0, 2)],
-            |c| numbers(channel_affine::reference(c.get(0), c.get(1), c.get(2))),
+            |c| numbers(channel_affine::plain::forward(c.get(0), c.get(1), c.get(2))),
         ),
         door(
-            "NetworkOps::channel_affine",
+            "ChannelAffineOps::channel_affine",
             &[x, channel("shift"), channel("scale")],
             &[(0, 0), (0, 2)],
             |c| {
                 let (x, shift, scale) = raw!(c, 3, 1, 1);
-                all!(3 <Dispatch as NetworkOps>::channel_affine(x, shift, scale))
+                all!(3 <Dispatch as ChannelAffineOps>::channel_affine(x, shift, scale))
             },
         ),
         door(
-            "NetworkOps::channel_affine_backward",
+            "ChannelAffineGradient::channel_affine_backward",
             &[x, channel("shift"), channel("scale"), ("gradient", &[2, 3, 4])],
             &[],
             |c| {
                 let (x, shift, scale, gradient) = raw!(c, 3, 1, 1, 3);
-                let (x, shift, scale) = <Dispatch as NetworkOps>::channel_affine_backward(
-                    x, shift, scale, gradient, true,
-                );
+                let (x, shift, scale) =
+                    <Dispatch as ChannelAffineGradient>::channel_affine_backward(
+                        x, shift, scale, gradient,
+                    );
                 all!(3 x, 1 shift, 1 scale)
             },
         ),
@@ -116,23 +120,23 @@ pub fn doors() -> Vec<Door> {
             numbers(attention::forward(c.get(0), 2))
         }),
         door(
-            "attention::reference",
+            "attention::plain::forward",
             &[("projected", &[2, 12, 2, 3])],
             &[(0, 0), (0, 2), (0, 3)],
-            |c| numbers(attention::reference(c.get(0), 2)),
+            |c| numbers(attention::plain::forward(c.get(0), 2)),
         ),
-        door("NetworkOps::self_attention", &[projected], &[(0, 0), (0, 2)], |c| {
+        door("AttentionOps::self_attention", &[projected], &[(0, 0), (0, 2)], |c| {
             let (projected,) = raw!(c, 3);
-            let (output, log_sums) = <Dispatch as NetworkOps>::self_attention(projected, 2);
+            let (output, log_sums) = <Dispatch as AttentionOps>::self_attention(projected, 2);
             all!(3 output, 3 log_sums)
         }),
         door(
-            "NetworkOps::self_attention_backward",
+            "AttentionGradient::self_attention_backward",
             &[projected, mixed("output"), ("log_sums", &[2, 2, 5]), mixed("gradient")],
             &[],
             |c| {
                 let (projected, output, log_sums, gradient) = raw!(c, 3, 3, 3, 3);
-                all!(3 <Dispatch as NetworkOps>::self_attention_backward(
+                all!(3 <Dispatch as AttentionGradient>::self_attention_backward(
                     projected, output, log_sums, gradient, 2
                 ))
             },

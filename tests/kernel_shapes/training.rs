@@ -2,8 +2,10 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+use flowkit::kernel::adam::AdamOps;
 use flowkit::kernel::adam::{self, Rates};
-use flowkit::kernel::{TrainingOps, moving_average};
+use flowkit::kernel::moving_average;
+use flowkit::kernel::moving_average::MovingAverageOps;
 
 use crate::{Door, Named, door, numbers};
 
@@ -17,26 +19,26 @@ pub fn doors() -> Vec<Door> {
         door("adam", &four, &[], |c| {
             adam::update::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES).map(numbers).concat()
         }),
-        door("adam::reference", &four, &[], |c| {
-            adam::reference::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES)
+        door("adam::plain::update", &four, &[], |c| {
+            adam::plain::update::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES)
                 .map(numbers)
                 .concat()
         }),
-        door("TrainingOps::adam", &four, &[], |c| {
+        door("AdamOps::adam", &four, &[], |c| {
             let (parameter, gradient, mean, square) = raw!(c, 2, 2, 2, 2);
             let (parameter, mean, square) =
-                <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, RATES);
+                <Dispatch as AdamOps>::adam(parameter, gradient, mean, square, RATES);
             all!(2 parameter, 2 mean, 2 square)
         }),
         door("moving_average", &two, &[], |c| {
             numbers(moving_average::update::<2>(c.get(0), c.get(1), 0.1))
         }),
-        door("moving_average::reference", &two, &[], |c| {
-            numbers(moving_average::reference::<2>(c.get(0), c.get(1), 0.1))
+        door("moving_average::plain::update", &two, &[], |c| {
+            numbers(moving_average::plain::update::<2>(c.get(0), c.get(1), 0.1))
         }),
-        door("TrainingOps::moving_average", &two, &[], |c| {
+        door("MovingAverageOps::moving_average", &two, &[], |c| {
             let (average, value) = raw!(c, 2, 2);
-            all!(2 <Dispatch as TrainingOps>::moving_average(average, value, 0.1))
+            all!(2 <Dispatch as MovingAverageOps>::moving_average(average, value, 0.1))
         }),
     ]
 }

@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 use super::Rates;
-use crate::kernel::remainder::{load, store};
-use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::remainder::{load, store};
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
 /// Elements of a task: some 90 µs of memory traffic. Smaller tasks gain nothing.
 const TASK: usize = 1 << 16;

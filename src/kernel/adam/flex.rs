@@ -5,12 +5,13 @@ use burn::backend::tensor::FloatTensor;
 
 use super::Rates;
 use super::cpu::{self, Moved};
-use crate::kernel::flex_slices::{Contiguous, Number, in_place, tensor};
+use super::ops::AdamOps;
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, in_place, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn update<T: Number>(
+fn update<T: Number>(
     parameter: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
     mut mean: FloatTensor<Flex>,
@@ -31,4 +32,16 @@ pub fn update<T: Number>(
         to,
     );
     (tensor(moved, shape), mean, square)
+}
+
+impl AdamOps for Flex {
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        rates: Rates,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(parameter, update(&parameter, &gradient, mean, square, rates))
+    }
 }

@@ -14,13 +14,20 @@
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::operands;
-use super::{TrainingOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::AdamOps;
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// The factors of an update.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,31 +59,12 @@ pub fn update<const D: usize>(
     operands!("adam", parameter, gradient, mean, square).alike();
     let tracked = [&parameter, &gradient, &mean, &square].iter().any(|tensor| tensor.is_autodiff());
     assert!(!tracked, "adam: expected tensors on a device without autodiff");
-    if !serve_networks(&parameter.device(), parameter.dtype()) {
-        return reference(parameter, gradient, mean, square, rates);
+    if !SERVED.serves(&parameter) {
+        return plain::update(parameter, gradient, mean, square, rates);
     }
     let [parameter, gradient, mean, square] =
         [parameter, gradient, mean, square].map(Tensor::into_dispatch);
     let (parameter, mean, square) =
-        <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, rates);
+        <Dispatch as AdamOps>::adam(parameter, gradient, mean, square, rates);
     [parameter, mean, square].map(Tensor::from_dispatch)
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// If shapes or types differ.
-pub fn reference<const D: usize>(
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    mean: Tensor<D>,
-    square: Tensor<D>,
-    rates: Rates,
-) -> [Tensor<D>; 3] {
-    operands!("adam", parameter, gradient, mean, square).alike();
-    let Rates { beta_1, beta_2, rate, epsilon } = rates;
-    let mean = mean.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
-    let square = square.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2);
-    let change = mean.clone().mul_scalar(rate) / square.clone().sqrt().add_scalar(epsilon);
-    [parameter - change, mean, square]
 }

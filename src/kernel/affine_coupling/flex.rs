@@ -6,11 +6,12 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu::AffineCoupling;
+use super::ops::{AffineCouplingGradient, AffineCouplingOps};
 use super::{AffineForm, check};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::{Checked, Operands, operands};
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
 /// # Panics
 /// For the additive form, which needs no kernel.
@@ -44,7 +45,7 @@ fn parameters([_, _, n_dims]: [usize; 3], form: AffineForm) -> AffineCoupling {
     AffineCoupling { example: n_dims, start: 0, dims: n_dims, form, set: InstructionSet::detect() }
 }
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     theta: &FloatTensor<Flex>,
     form: AffineForm,
@@ -59,7 +60,7 @@ pub fn forward<T: Number>(
     tensor(z, shape)
 }
 
-pub fn inverse<T: Number>(
+fn inverse<T: Number>(
     z: &FloatTensor<Flex>,
     theta: &FloatTensor<Flex>,
     form: AffineForm,
@@ -74,7 +75,7 @@ pub fn inverse<T: Number>(
     tensor(x, shape)
 }
 
-pub fn backward<T: Number>(
+fn backward<T: Number>(
     x: &FloatTensor<Flex>,
     theta: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
@@ -97,7 +98,7 @@ pub fn backward<T: Number>(
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }
 
-pub fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatTensor<Flex> {
+fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatTensor<Flex> {
     check_log_det(operands!("affine_log_det", theta), form);
     let shape @ [batch, _, _] = dims(theta);
     let mut sums = vec![T::zero(); batch];
@@ -105,7 +106,7 @@ pub fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatT
     tensor(sums, [batch])
 }
 
-pub fn log_det_backward<T: Number>(
+fn log_det_backward<T: Number>(
     theta: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
     form: AffineForm,
@@ -116,4 +117,48 @@ pub fn log_det_backward<T: Number>(
     let mut of_theta = vec![T::zero(); shape.iter().product()];
     parameters(shape, form).log_det_backward(theta.elements(), gradient.elements(), &mut of_theta);
     tensor(of_theta, shape)
+}
+
+impl AffineCouplingOps for Flex {
+    fn affine_coupling(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> FloatTensor<Self> {
+        with_number!(x, forward(&x, &theta, form, range))
+    }
+
+    fn affine_coupling_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> FloatTensor<Self> {
+        with_number!(z, inverse(&z, &theta, form, range))
+    }
+
+    fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {
+        with_number!(theta, log_det(&theta, form))
+    }
+}
+
+impl AffineCouplingGradient for Flex {
+    fn affine_coupling_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward(&x, &theta, &gradient, form, range))
+    }
+
+    fn affine_log_det_backward(
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+    ) -> FloatTensor<Self> {
+        with_number!(theta, log_det_backward(&theta, &gradient, form))
+    }
 }

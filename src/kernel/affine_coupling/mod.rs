@@ -33,13 +33,13 @@
 //! that of the released code of Glow (Kingma & Dhariwal 2018); `Bounded` follows Behrmann et al.
 //! 2021.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
 mod form;
-pub mod reference;
+mod ops;
+pub mod plain;
 
 use std::ops::Range;
 
@@ -47,9 +47,14 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
-use super::{NetworkOps, serve_networks};
 
+use super::served::{FLOATS, NONE, Served};
 pub use form::AffineForm;
+
+pub use ops::{AffineCouplingGradient, AffineCouplingOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// `z` and the log-determinant, nats.
 ///
@@ -66,12 +71,12 @@ pub fn forward(
     range: Range<usize>,
 ) -> (Tensor<3>, Tensor<1>) {
     check(operands!("affine_coupling", x, theta), "x", form, &range);
-    if form == AffineForm::Additive || !serve_networks(&x.device(), x.dtype()) {
-        return reference::forward(x, theta, form, range);
+    if form == AffineForm::Additive || !SERVED.serves(&x) {
+        return plain::forward(x, theta, form, range);
     }
     let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
-    let log_det = <Dispatch as NetworkOps>::affine_log_det(theta.clone(), form);
-    let z = <Dispatch as NetworkOps>::affine_coupling(x, theta, form, range);
+    let log_det = <Dispatch as AffineCouplingOps>::affine_log_det(theta.clone(), form);
+    let z = <Dispatch as AffineCouplingOps>::affine_coupling(x, theta, form, range);
     (Tensor::from_dispatch(z), Tensor::from_dispatch(log_det))
 }
 
@@ -85,11 +90,13 @@ pub fn forward(
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> Tensor<3> {
     check(operands!("affine_coupling", z, theta), "z", form, &range);
     let plain = !z.is_autodiff() && !theta.is_autodiff();
-    if form == AffineForm::Additive || !plain || !serve_networks(&z.device(), z.dtype()) {
-        return reference::inverse(z, theta, form, range);
+    if form == AffineForm::Additive || !plain || !SERVED.serves(&z) {
+        return plain::inverse(z, theta, form, range);
     }
     let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, range))
+    Tensor::from_dispatch(<Dispatch as AffineCouplingOps>::affine_coupling_inverse(
+        z, theta, form, range,
+    ))
 }
 
 /// Checks that the operands fit. `elements` is the name of `x` or `z`. The gradient of `z` is

@@ -3,12 +3,13 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::ops::{AttentionGradient, AttentionOps};
 use super::{check, cpu};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     projected: &FloatTensor<Flex>,
     heads: usize,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
@@ -27,7 +28,7 @@ pub fn forward<T: Number>(
     (tensor(output, shape), tensor(log_sums, [batch, heads, positions]))
 }
 
-pub fn backward<T: Number>(
+fn backward<T: Number>(
     projected: &FloatTensor<Flex>,
     output: &FloatTensor<Flex>,
     log_sums: &FloatTensor<Flex>,
@@ -46,4 +47,25 @@ pub fn backward<T: Number>(
     let filters = [batch, channels / 3, positions];
     cpu::backward::<T>(projected, filters, heads, output, log_sums, gradient, &mut of_projected);
     tensor(of_projected, shape)
+}
+
+impl AttentionOps for Flex {
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(projected, forward(&projected, heads))
+    }
+}
+
+impl AttentionGradient for Flex {
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        with_number!(projected, backward(&projected, &output, &log_sums, &gradient, heads))
+    }
 }

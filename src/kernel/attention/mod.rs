@@ -7,20 +7,23 @@
 //! pass: `O(B·F·P)` elements for `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` describes the
 //! algorithm.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
-mod reference;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-pub use reference::reference;
-
 use super::operands::{Checked, Operands, operands};
-use super::{NetworkOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{AttentionGradient, AttentionOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// The mixed values.
 ///
@@ -32,11 +35,11 @@ use super::{NetworkOps, serve_networks};
 pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [batch, channels, height, width] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
-    if !serve_networks(&projected.device(), projected.dtype()) {
-        return reference(projected, heads);
+    if !SERVED.serves(&projected) {
+        return plain::forward(projected, heads);
     }
     let projected = projected.reshape([batch, channels, height * width]).into_dispatch();
-    let (output, _) = <Dispatch as NetworkOps>::self_attention(projected, heads);
+    let (output, _) = <Dispatch as AttentionOps>::self_attention(projected, heads);
     Tensor::<3>::from_dispatch(output).reshape([batch, channels / 3, height, width])
 }
 

@@ -9,10 +9,10 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::remainder::{load, store};
-use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::remainder::{load, store};
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::items_per_task;
 
 /// Cost of an element, in operations as fast as those of a matrix product. Tasks of less than some
 /// 100 µs gain nothing.

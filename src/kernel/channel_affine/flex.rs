@@ -5,17 +5,18 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelAffine, Gradients, Operands};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
-use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
+use super::ops::{ChannelAffineGradient, ChannelAffineOps};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
+use crate::kernel::operands::{Checked, operands};
 
 fn affine(x: &FloatTensor<Flex>) -> ChannelAffine {
     let [_, channels, positions] = dims(x);
     ChannelAffine { channels, positions, set: InstructionSet::detect() }
 }
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     shift: &FloatTensor<Flex>,
     scale: &FloatTensor<Flex>,
@@ -30,30 +31,73 @@ pub fn forward<T: Number>(
     tensor(z, shape)
 }
 
-pub fn backward<T: Number>(
+/// Gradients of shift and scale, and that of `x` where memory for it is given.
+fn gradients<T: Number>(
+    [x, shift, scale, gradient]: [&FloatTensor<Flex>; 4],
+    of_x: Option<&mut [T]>,
+    checked: &Checked,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let affine = affine(x);
+    let channels = affine.channels;
+    let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
+    let [mut of_shift, mut of_scale] = [channels; 2].map(|length| uninitialised(length, checked));
+    let gradients = Gradients { x: of_x, shift: &mut of_shift, scale: &mut of_scale };
+    let operands =
+        Operands { x: x.elements::<T>(), shift: shift.elements(), scale: scale.elements() };
+    affine.backward(operands, gradient.elements(), gradients);
+    (tensor(of_shift, [channels]), tensor(of_scale, [channels]))
+}
+
+fn backward<T: Number>(
     x: &FloatTensor<Flex>,
     shift: &FloatTensor<Flex>,
     scale: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
-    of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
     let checked = check(operands!("channel_affine_backward", x, shift, scale, gradient));
-    let (affine, [n, channels, positions]) = (affine(x), dims(x));
-    let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
-    let n = if of_x { n } else { 0 };
-    let [mut of_input, mut of_shift, mut of_scale] = [n * channels * positions, channels, channels]
-        .map(|length| uninitialised(length, &checked));
-    let gradients = Gradients {
-        x: of_x.then_some(&mut of_input[..]),
-        shift: &mut of_shift,
-        scale: &mut of_scale,
-    };
-    let operands =
-        Operands { x: x.elements::<T>(), shift: shift.elements(), scale: scale.elements() };
-    affine.backward(operands, gradient.elements(), gradients);
-    (
-        tensor(of_input, [n, channels, positions]),
-        tensor(of_shift, [channels]),
-        tensor(of_scale, [channels]),
-    )
+    let shape: [usize; 3] = dims(x);
+    let mut of_x = uninitialised(shape.iter().product(), &checked);
+    let operands = [x, shift, scale, gradient];
+    let (shift, scale) = gradients::<T>(operands, Some(&mut of_x), &checked);
+    (tensor(of_x, shape), shift, scale)
+}
+
+fn backward_of_parameters<T: Number>(
+    x: &FloatTensor<Flex>,
+    shift: &FloatTensor<Flex>,
+    scale: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("channel_affine_backward", x, shift, scale, gradient));
+    gradients::<T>([x, shift, scale, gradient], None, &checked)
+}
+
+impl ChannelAffineOps for Flex {
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        with_number!(x, forward(&x, &shift, &scale))
+    }
+}
+
+impl ChannelAffineGradient for Flex {
+    fn channel_affine_backward(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward(&x, &shift, &scale, &gradient))
+    }
+
+    fn channel_affine_backward_of_parameters(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward_of_parameters(&x, &shift, &scale, &gradient))
+    }
 }

@@ -5,17 +5,23 @@
 //! The shift comes first, so no precision is lost where it cancels `x`. One pass over `x` and the
 //! gradient of `z` computes the gradients of all three operands.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
-use super::{NetworkOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{ChannelAffineGradient, ChannelAffineOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// `z` from `x`.
 ///
@@ -28,11 +34,11 @@ pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     check(operands!("channel_affine", x, shift, scale));
     // With one position per channel, the planes are too small for this kernel.
     let planes = x.dims()[2] > 1;
-    if !planes || !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, shift, scale);
+    if !planes || !SERVED.serves(&x) {
+        return plain::forward(x, shift, scale);
     }
     let (x, shift, scale) = (x.into_dispatch(), shift.into_dispatch(), scale.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_affine(x, shift, scale))
+    Tensor::from_dispatch(<Dispatch as ChannelAffineOps>::channel_affine(x, shift, scale))
 }
 
 /// Checks that the operands fit. The gradient of `z` is checked if there is one.
@@ -42,14 +48,4 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
     call.expect("scale", &[Some(channels)]);
     call.expect("gradient", &exactly(shape));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
-    check(operands!("channel_affine", x, shift, scale));
-    let channels = shift.dims()[0];
-    (x + shift.reshape([1, channels, 1])) * scale.reshape([1, channels, 1])
 }

@@ -5,10 +5,11 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelNorm, Gradients};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use super::ops::{ChannelNormGradient, ChannelNormOps};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
 fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
     let [batch, channels, height, width] = dims(x);
@@ -21,7 +22,7 @@ fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
     }
 }
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     gain: &FloatTensor<Flex>,
     shift: &FloatTensor<Flex>,
@@ -35,7 +36,7 @@ pub fn forward<T: Number>(
     tensor(y, shape)
 }
 
-pub fn backward<T: Number>(
+fn backward<T: Number>(
     x: &FloatTensor<Flex>,
     gain: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
@@ -51,4 +52,26 @@ pub fn backward<T: Number>(
     norm.backward::<T>(x.elements(), gain.elements(), gradient.elements(), gradients);
     let parameters = [1, norm.channels, 1, 1];
     (tensor(of_x, shape), tensor(of_gain, parameters), tensor(of_shift, parameters))
+}
+
+impl ChannelNormOps for Flex {
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        with_number!(x, forward(&x, &gain, &shift, epsilon))
+    }
+}
+
+impl ChannelNormGradient for Flex {
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward(&x, &gain, &gradient, epsilon))
+    }
 }

@@ -5,17 +5,23 @@
 //! ```
 //! The graph keeps `x` and `γ`; the backward pass recomputes mean and variance.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
-use super::{NetworkOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{ChannelNormGradient, ChannelNormOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// `y` from `x`.
 ///
@@ -26,11 +32,11 @@ use super::{NetworkOps, serve_networks};
 /// If shapes or types do not match.
 pub fn forward(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) -> Tensor<4> {
     check(operands!("channel_norm", x, gain, shift));
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, gain, shift, epsilon);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, gain, shift, epsilon);
     }
     let (x, gain, shift) = (x.into_dispatch(), gain.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_norm(x, gain, shift, epsilon))
+    Tensor::from_dispatch(<Dispatch as ChannelNormOps>::channel_norm(x, gain, shift, epsilon))
 }
 
 /// Checks that the operands fit. The gradient of `y` is checked if there is one.
@@ -40,15 +46,4 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
     call.expect("shift", &exactly([1, channels, 1, 1]));
     call.expect("gradient", &exactly(shape));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) -> Tensor<4> {
-    check(operands!("channel_norm", x, gain, shift));
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = centred.clone().square().mean_dim(1);
-    centred * variance.add_scalar(epsilon).sqrt().recip() * gain + shift
 }

@@ -3,13 +3,14 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::ops::{ConcatEluGradient, ConcatEluOps};
 use super::{check, cpu};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check(operands!("concat_elu", x));
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
@@ -18,10 +19,7 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     tensor(y, [batch, 2 * channels, height, width])
 }
 
-pub fn backward<T: Number>(
-    x: &FloatTensor<Flex>,
-    gradient: &FloatTensor<Flex>,
-) -> FloatTensor<Flex> {
+fn backward<T: Number>(x: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check(operands!("concat_elu_backward", x, gradient));
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
@@ -35,4 +33,16 @@ pub fn backward<T: Number>(
         &mut of_x,
     );
     tensor(of_x, [batch, channels, height, width])
+}
+
+impl ConcatEluOps for Flex {
+    fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        with_number!(x, forward(&x))
+    }
+}
+
+impl ConcatEluGradient for Flex {
+    fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        with_number!(x, backward(&x, &gradient))
+    }
 }

@@ -6,40 +6,42 @@
 //! Salimans et al. 2017 (PixelCNN++ code); order as in Flow++. One exponential suffices for both
 //! halves, and the graph keeps only `x`.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "_gpu"))]
 use super::operands::{Checked, Operands, exactly};
-use super::{NetworkOps, serve_networks};
-use crate::tensor::smooth::elu;
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
+
+pub use ops::{ConcatEluGradient, ConcatEluOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// `elu(cat(x, −x))` on the channel axis.
 ///
 /// # Shapes
 /// `[B, C, H, W]` to `[B, 2C, H, W]`.
 pub fn forward(x: Tensor<4>) -> Tensor<4> {
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x);
+    if !SERVED.serves(&x) {
+        return plain::forward(x);
     }
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::concat_elu(x.into_dispatch()))
+    Tensor::from_dispatch(<Dispatch as ConcatEluOps>::concat_elu(x.into_dispatch()))
 }
 
 /// Checks that the operands fit. The gradient of `y` is checked if there is one.
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "_gpu"))]
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let [batch, channels, height, width] = call.dims("x");
     call.expect("gradient", &exactly([batch, 2 * channels, height, width]));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-pub fn reference(x: Tensor<4>) -> Tensor<4> {
-    Tensor::cat(vec![elu(x.clone()), elu(x.neg())], 1)
 }

@@ -4,12 +4,13 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu::{Conv2d, ConvShape, Gradients, mask};
+use super::ops::{Conv2dGradient, Conv2dOps};
 use super::{ConvStages, check};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, in_place, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::flex_slices::{Contiguous, Number, dims, in_place, tensor};
-use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
+use crate::kernel::operands::{Checked, operands};
 
 fn conv(
     x: &FloatTensor<Flex>,
@@ -22,7 +23,7 @@ fn conv(
     (Conv2d::new(shape, stages, InstructionSet::detect()), shape)
 }
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     bias: &FloatTensor<Flex>,
@@ -36,30 +37,82 @@ pub fn forward<T: Number>(
     tensor(y, [batch, outputs, height, width])
 }
 
-pub fn backward<T: Number>(
-    x: &FloatTensor<Flex>,
-    weight: &FloatTensor<Flex>,
-    y: &FloatTensor<Flex>,
+/// Gradients of the weights and the bias, and that of `x` where memory for it is given.
+fn gradients<T: Number>(
+    [x, weight, y]: [&FloatTensor<Flex>; 3],
     mut gradient: FloatTensor<Flex>,
     stages: ConvStages,
-    of_x: bool,
-) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let checked = check(operands!("same_conv2d_backward", x, weight, y, gradient), stages);
+    of_x: Option<&mut [T]>,
+    checked: &Checked,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
     let (conv, ConvShape { outputs, .. }) = conv(x, weight, stages);
-    let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
+    let weight_shape: [usize; 4] = dims(weight);
     if stages.epilogue == Epilogue::Relu {
         mask(InstructionSet::detect(), Contiguous::of(y).elements(), in_place::<T>(&mut gradient));
     }
     let [x, weight, gradient] = [x, weight, &gradient].map(Contiguous::of);
-    let mut of_input = uninitialised(if of_x { x.elements::<T>().len() } else { 0 }, &checked);
-    let mut of_weight = uninitialised(weight.elements::<T>().len(), &checked);
-    let mut of_bias = uninitialised(outputs, &checked);
-    let gradients = Gradients {
-        x: of_x.then_some(&mut of_input[..]),
-        weight: Some(&mut of_weight),
-        bias: Some(&mut of_bias),
-    };
+    let mut of_weight = uninitialised(weight.elements::<T>().len(), checked);
+    let mut of_bias = uninitialised(outputs, checked);
+    let gradients = Gradients { x: of_x, weight: Some(&mut of_weight), bias: Some(&mut of_bias) };
     conv.backward::<T>(x.elements(), weight.elements(), gradient.elements(), gradients);
-    let x_shape = if of_x { x_shape } else { [0, x_shape[1], x_shape[2], x_shape[3]] };
-    (tensor(of_input, x_shape), tensor(of_weight, weight_shape), tensor(of_bias, [outputs]))
+    (tensor(of_weight, weight_shape), tensor(of_bias, [outputs]))
+}
+
+fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    y: &FloatTensor<Flex>,
+    gradient: FloatTensor<Flex>,
+    stages: ConvStages,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("same_conv2d_backward", x, weight, y, gradient), stages);
+    let shape: [usize; 4] = dims(x);
+    let mut of_x = uninitialised(shape.iter().product(), &checked);
+    let (weight, bias) =
+        gradients::<T>([x, weight, y], gradient, stages, Some(&mut of_x), &checked);
+    (tensor(of_x, shape), weight, bias)
+}
+
+fn backward_of_parameters<T: Number>(
+    x: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    y: &FloatTensor<Flex>,
+    gradient: FloatTensor<Flex>,
+    stages: ConvStages,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("same_conv2d_backward", x, weight, y, gradient), stages);
+    gradients::<T>([x, weight, y], gradient, stages, None, &checked)
+}
+
+impl Conv2dOps for Flex {
+    fn same_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> FloatTensor<Self> {
+        with_number!(x, forward(&x, &weight, &bias, stages))
+    }
+}
+
+impl Conv2dGradient for Flex {
+    fn same_conv2d_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward(&x, &weight, &y, gradient, stages))
+    }
+
+    fn same_conv2d_backward_of_parameters(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        with_number!(x, backward_of_parameters(&x, &weight, &y, gradient, stages))
+    }
 }

@@ -19,21 +19,27 @@
 //! with shifted copies of the image, and the activated input is not stored. `cpu/mod.rs` describes
 //! the algorithm.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod oracle;
+pub mod plain;
 
 use burn::backend::Dispatch;
-use burn::tensor::activation::relu;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Shape, Tensor};
 
 use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
-use super::{NetworkOps, concat_elu, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{Conv2dGradient, Conv2dOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// The activation before a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +113,13 @@ pub fn forward(
     stages: ConvStages,
 ) -> Tensor<4> {
     check_forward(&x, &weight, bias.as_ref(), stages);
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, weight, bias, stages);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, weight, bias, stages);
     }
     let bias = bias
         .unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, stages))
+    Tensor::from_dispatch(<Dispatch as Conv2dOps>::same_conv2d(x, weight, bias, stages))
 }
 
 fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, stages: ConvStages) {
@@ -138,33 +144,6 @@ fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
     }
     call.expect("gradient", &result);
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stages: ConvStages,
-) -> Tensor<4> {
-    check_forward(&x, &weight, bias.as_ref(), stages);
-    let x = if stages.before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
-    let [_, inputs, kh, kw] = weight.dims();
-    let options = |padding| ConvOptions::new([1, 1], padding, [1, 1], 1);
-    let y = match stages.border {
-        Border::Zeros => module::conv2d(x, weight, bias, options([kh / 2, kw / 2])),
-        // The contribution of the border channel is the same for every example.
-        Border::Channel => {
-            let [_, _, height, width] = x.dims();
-            let own = weight.clone().narrow(1, 0, inputs - 1);
-            let shared = border_channel(weight, [height, width], bias);
-            module::conv2d(x, own, None, options([kh / 2, kw / 2])) + shared
-        }
-    };
-    if stages.epilogue == Epilogue::Relu { relu(y) } else { y }
 }
 
 /// The result of a convolution with a border channel for an image of zeros, without an epilogue:
@@ -224,11 +203,11 @@ mod tests {
             let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
             let expected = module::conv2d(whole, weight.clone(), Some(bias.clone()), options);
             let stages = ConvStages { border: Border::Channel, ..ConvStages::PLAIN };
-            for conv in [forward, reference] {
+            for conv in [forward, plain::forward, oracle::forward] {
                 let found = conv(x.clone(), weight.clone(), Some(bias.clone()), stages);
                 assert!((found - expected.clone()).abs().max().into_scalar::<f32>() < 1e-5);
             }
-            let dark = reference(x.zeros_like(), weight.clone(), Some(bias.clone()), stages);
+            let dark = oracle::forward(x.zeros_like(), weight.clone(), Some(bias.clone()), stages);
             assert!(
                 (border_channel(weight, [h, w], Some(bias)) - dark)
                     .abs()

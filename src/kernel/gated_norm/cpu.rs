@@ -11,9 +11,9 @@ use crate::kernel::channel_norm::cpu as channel_norm;
 use crate::kernel::channel_norm::cpu::ChannelNorm;
 use crate::kernel::conv2d::cpu as conv2d;
 use crate::kernel::conv2d::cpu::Conv2d;
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::gated_residual::cpu as gated_residual;
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::InstructionSet;
 
 /// Most blocks of examples. Each block has its own sums for the parameters.
 const BLOCKS: usize = 16;

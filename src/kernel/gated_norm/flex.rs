@@ -5,13 +5,14 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{GatedNorm, Gradients, Operands};
+use super::ops::{GatedNormGradient, GatedNormOps};
 use crate::kernel::channel_norm::cpu::ChannelNorm;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::conv2d::{ConvStages, PreActivation};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
 /// The operands except the shift: `x`, `c`, weights, bias, gain.
 pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
@@ -40,7 +41,7 @@ fn operands<T: Number>(arguments: &[Contiguous; 5]) -> Operands<'_, T> {
     Operands { x, c, weight, bias, gain }
 }
 
-pub fn forward<T: Number>(
+fn forward<T: Number>(
     arguments: Arguments<'_>,
     shift: &FloatTensor<Flex>,
     before: PreActivation,
@@ -57,7 +58,7 @@ pub fn forward<T: Number>(
 }
 
 /// Gradients of `x`, `c`, weights, bias, gain and shift.
-pub fn backward<T: Number>(
+fn backward<T: Number>(
     arguments: Arguments<'_>,
     gradient: &FloatTensor<Flex>,
     before: PreActivation,
@@ -87,4 +88,43 @@ pub fn backward<T: Number>(
     let [of_x, of_c, of_weight] = [(of_x, x), (of_c, c), (of_weight, weight)]
         .map(|(elements, shape)| tensor(elements, shape));
     [of_x, of_c, of_weight, tensor(of_bias, bias), tensor(of_gain, gain), tensor(of_shift, gain)]
+}
+
+impl GatedNormOps for Flex {
+    fn gated_norm(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let arguments = [&x, &c, &weight, &bias, &gain];
+        with_number!(x, forward(arguments, &shift, before, epsilon))
+    }
+}
+
+impl GatedNormGradient for Flex {
+    fn gated_norm_backward(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        let arguments = [&x, &c, &weight, &bias, &gain];
+        with_number!(x, backward(arguments, &gradient, before, epsilon)).into()
+    }
 }

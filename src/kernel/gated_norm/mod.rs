@@ -7,18 +7,25 @@
 //! node keeps `x` and `c`, and recomputes `h` and `r`. The convolution is 1x1, a small part of a
 //! block's work.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod oracle;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use super::conv2d::{self, PreActivation};
+use super::conv2d::PreActivation;
 use super::operands::{Checked, Operands, exactly, operands};
-use super::{NetworkOps, channel_norm, gated_residual, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{GatedNormGradient, GatedNormOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// The norm after the sum.
 #[derive(Debug)]
@@ -47,15 +54,16 @@ pub fn forward(
     before: PreActivation,
 ) -> Tensor<4> {
     check_forward(&x, &c, (&weight, bias.as_ref()), &norm, before);
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, c, (weight, bias), norm, before);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, c, (weight, bias), norm, before);
     }
     let bias = bias
         .unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let Norm { gain, shift, epsilon } = norm;
     let [x, c, weight, gain, shift] = [x, c, weight, gain, shift].map(Tensor::into_dispatch);
     let bias = bias.into_dispatch();
-    let y = <Dispatch as NetworkOps>::gated_norm(x, c, weight, bias, gain, shift, before, epsilon);
+    let y =
+        <Dispatch as GatedNormOps>::gated_norm(x, c, weight, bias, gain, shift, before, epsilon);
     Tensor::from_dispatch(y)
 }
 
@@ -85,20 +93,4 @@ fn check<const N: usize>(call: Operands<N>, before: PreActivation) -> Checked {
     call.expect("shift", &exactly([1, channels, 1, 1]));
     call.expect("gradient", &exactly(shape));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(
-    x: Tensor<4>,
-    c: Tensor<4>,
-    (weight, bias): (Tensor<4>, Option<Tensor<1>>),
-    norm: Norm,
-    before: PreActivation,
-) -> Tensor<4> {
-    check_forward(&x, &c, (&weight, bias.as_ref()), &norm, before);
-    let h = conv2d::reference(c, weight, bias, conv2d::ConvStages::preceded_by(before));
-    channel_norm::reference(gated_residual::reference(x, h), norm.gain, norm.shift, norm.epsilon)
 }

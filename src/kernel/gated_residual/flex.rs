@@ -3,13 +3,14 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::ops::{GatedResidualGradient, GatedResidualOps};
 use super::{check, check_backward, cpu};
-use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check(operands!("gated_residual", x, h));
     let shape @ [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
@@ -19,10 +20,7 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> Float
     tensor(y, shape)
 }
 
-pub fn backward<T: Number>(
-    h: &FloatTensor<Flex>,
-    gradient: &FloatTensor<Flex>,
-) -> FloatTensor<Flex> {
+fn backward<T: Number>(h: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check_backward(operands!("gated_residual_backward", h, gradient));
     let shape @ [batch, channels, height, width] = dims(h);
     let length = channels / 2 * height * width;
@@ -36,4 +34,19 @@ pub fn backward<T: Number>(
         &mut of_h,
     );
     tensor(of_h, shape)
+}
+
+impl GatedResidualOps for Flex {
+    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self> {
+        with_number!(x, forward(&x, &h))
+    }
+}
+
+impl GatedResidualGradient for Flex {
+    fn gated_residual_backward(
+        h: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        with_number!(h, backward(&h, &gradient))
+    }
 }

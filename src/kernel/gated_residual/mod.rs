@@ -4,20 +4,27 @@
 //! ```
 //! The graph keeps only `h`.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "_gpu"))]
 use super::operands::exactly;
 use super::operands::{Checked, Operands, operands};
-use super::{NetworkOps, serve_networks};
-use crate::tensor::smooth::sigmoid;
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
+
+pub use ops::{GatedResidualGradient, GatedResidualOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// `y` from `x` and `h`.
 ///
@@ -28,10 +35,10 @@ use crate::tensor::smooth::sigmoid;
 /// If `h` does not have the shape of `x` with twice the channels, or has another type.
 pub fn forward(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
     check(operands!("gated_residual", x, h));
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, h);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, h);
     }
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::gated_residual(
+    Tensor::from_dispatch(<Dispatch as GatedResidualOps>::gated_residual(
         x.into_dispatch(),
         h.into_dispatch(),
     ))
@@ -45,21 +52,10 @@ fn check(call: Operands<2>) -> Checked {
 }
 
 /// Checks that the operands of the backward pass fit.
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "_gpu"))]
 fn check_backward(call: Operands<2>) -> Checked {
     let [batch, doubled, height, width] = call.dims("h");
     call.require("h", doubled.is_multiple_of(2), "of an even number of channels");
     call.expect("gradient", &exactly([batch, doubled / 2, height, width]));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
-    check(operands!("gated_residual", x, h));
-    let channels = x.dims()[1];
-    let linear = h.clone().narrow(1, 0, channels);
-    x + linear * sigmoid(h.narrow(1, channels, channels))
 }

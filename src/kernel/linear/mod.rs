@@ -5,20 +5,25 @@
 //! Bias and ReLU take one pass over the result. The backward pass computes the gradients of all
 //! three operands from `x`, `W` and `y`.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
-use super::{NetworkOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::{LinearGradient, LinearOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// `y` from `x`.
 ///
@@ -26,11 +31,11 @@ use super::{NetworkOps, serve_networks};
 /// If widths or types do not match, or a row of `x` is empty.
 pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
-    if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, weight, bias, epilogue);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, weight, bias, epilogue);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, epilogue))
+    Tensor::from_dispatch(<Dispatch as LinearOps>::dense(x, weight, bias, epilogue))
 }
 
 /// [`forward`] with the parameters of burn's layer, which has a bias.
@@ -48,19 +53,4 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
     call.expect("y", &exactly([rows, outputs]));
     call.expect("gradient", &exactly([rows, outputs]));
     call.checked()
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// Those of [`forward`].
-pub fn reference(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-    epilogue: Epilogue,
-) -> Tensor<2> {
-    check(operands!("linear", x, weight, bias));
-    let y = x.matmul(weight) + bias.unsqueeze::<2>();
-    if epilogue == Epilogue::Relu { relu(y) } else { y }
 }

@@ -7,12 +7,13 @@ use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
 use super::cpu::{Batch, ExponentLimit, MixtureLogistic};
+use super::ops::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
-use crate::kernel::flex_slices::{Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Number, dims, tensor};
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::{Checked, operands};
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward(
+fn forward(
     x: FloatTensor<Flex>,
     theta: FloatTensor<Flex>,
     min_log_scale: f64,
@@ -25,7 +26,7 @@ pub fn forward(
     }
 }
 
-pub fn backward(
+fn backward(
     x: FloatTensor<Flex>,
     theta: FloatTensor<Flex>,
     gradient: FloatTensor<Flex>,
@@ -48,7 +49,7 @@ pub fn backward(
     }
 }
 
-pub fn inverse(
+fn inverse(
     z: FloatTensor<Flex>,
     theta: FloatTensor<Flex>,
     min_log_scale: f64,
@@ -184,4 +185,33 @@ fn inverse_in<T: Number + ExponentLimit>(
         *flag = if solved { T::one() } else { T::zero() };
     }
     tensor(output, [3, call.batch, call.dims])
+}
+
+impl MixtureLogisticOps for Flex {
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
+        forward(x, theta, min_log_scale)
+    }
+
+    fn mixture_logistic_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
+        inverse(z, theta, min_log_scale)
+    }
+}
+
+impl MixtureLogisticGradient for Flex {
+    fn mixture_logistic_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        backward(x, theta, gradient, min_log_scale)
+    }
 }

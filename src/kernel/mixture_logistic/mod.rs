@@ -48,23 +48,28 @@
 //! # Reference
 //! Ho et al. 2019 §3.2.
 
-pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(feature = "_gpu")]
-pub(super) mod cube;
+mod cube;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
 mod logistic_mixture;
-pub mod reference;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
-use super::{FlowOps, serve};
 
+use super::served::{FLOATS_AND_HALVES, Served};
 pub use logistic_mixture::{LogisticMixture, Solution};
+
+pub use ops::{MixtureLogisticGradient, MixtureLogisticOps};
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS_AND_HALVES, gpu: FLOATS_AND_HALVES };
 
 /// `K` of `2 + 3K` parameters.
 pub(crate) fn n_components(n_params: usize) -> usize {
@@ -80,11 +85,11 @@ pub(crate) fn n_components(n_params: usize) -> usize {
 /// If shapes or types do not match.
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
     check(operands!("mixture_logistic", x, theta), "x");
-    if !serve(&x.device()) {
-        return reference::forward(x, theta, min_log_scale);
+    if !SERVED.serves(&x) {
+        return plain::forward(x, theta, min_log_scale);
     }
     let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
-    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic(
+    let output = Tensor::<3>::from_dispatch(<Dispatch as MixtureLogisticOps>::mixture_logistic(
         x,
         theta,
         min_log_scale,
@@ -121,15 +126,13 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     check(operands!("mixture_logistic", z, theta), "z");
     let (z, theta) = (z.inner(), theta.inner());
-    if !serve(&z.device()) {
-        return reference::solve(z, theta, min_log_scale);
+    if !SERVED.serves(&z) {
+        return plain::solve(z, theta, min_log_scale);
     }
     let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
-    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic_inverse(
-        z,
-        theta,
-        min_log_scale,
-    ));
+    let output = Tensor::<3>::from_dispatch(
+        <Dispatch as MixtureLogisticOps>::mixture_logistic_inverse(z, theta, min_log_scale),
+    );
     Solution {
         x: part(&output, 0),
         residual: part(&output, 1),

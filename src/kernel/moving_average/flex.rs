@@ -4,12 +4,13 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu;
-use crate::kernel::flex_slices::{Contiguous, Number, tensor};
+use super::ops::MovingAverageOps;
+use crate::kernel::cpu::flex_slices::{Contiguous, Number, tensor, with_number};
+use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::operands;
-use crate::kernel::simd::InstructionSet;
-use crate::kernel::uninitialised::uninitialised;
 
-pub fn update<T: Number>(
+fn update<T: Number>(
     average: &FloatTensor<Flex>,
     value: &FloatTensor<Flex>,
     rate: f64,
@@ -26,4 +27,14 @@ pub fn update<T: Number>(
         &mut moved,
     );
     tensor(moved, shape)
+}
+
+impl MovingAverageOps for Flex {
+    fn moving_average(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        rate: f64,
+    ) -> FloatTensor<Self> {
+        with_number!(average, update(&average, &value, rate))
+    }
 }

@@ -8,13 +8,20 @@
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod flex;
+mod flex;
+mod ops;
+pub mod plain;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::operands;
-use super::{TrainingOps, serve_networks};
+use super::served::{FLOATS, NONE, Served};
+
+pub use ops::MovingAverageOps;
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
 
 /// The updated average.
 ///
@@ -29,19 +36,9 @@ pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -
         !average.is_autodiff() && !value.is_autodiff(),
         "moving_average: expected tensors on a device without autodiff"
     );
-    if !serve_networks(&average.device(), average.dtype()) {
-        return reference(average, value, rate);
+    if !SERVED.serves(&average) {
+        return plain::update(average, value, rate);
     }
     let (average, value) = (average.into_dispatch(), value.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as TrainingOps>::moving_average(average, value, rate))
-}
-
-/// The operation in plain tensor operations: its definition.
-///
-/// # Panics
-/// If shapes or types differ.
-pub fn reference<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
-    operands!("moving_average", average, value).alike();
-    let step = average.clone().sub(value).mul_scalar(rate);
-    average.sub(step)
+    Tensor::from_dispatch(<Dispatch as MovingAverageOps>::moving_average(average, value, rate))
 }

@@ -3,8 +3,8 @@
 use super::samples::{cast, elements, error, on_threads};
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
 use crate::kernel::conv2d::{Border, ConvStages, PreActivation};
-use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::InstructionSet;
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::simd::InstructionSet;
 
 struct Case {
     shape: ConvShape,

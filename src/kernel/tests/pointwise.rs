@@ -4,9 +4,9 @@
 use super::samples::{cast, differences, elements, error, on_threads};
 use crate::kernel::channel_norm::cpu::{ChannelNorm, Gradients};
 use crate::kernel::concat_elu::cpu as concat_elu;
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::gated_residual::cpu as gated_residual;
-use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::InstructionSet;
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())

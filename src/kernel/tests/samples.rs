@@ -1,5 +1,5 @@
 //! Code that the tests of the kernels share.
-use crate::kernel::scratch::Scratch;
+use crate::kernel::cpu::scratch::Scratch;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

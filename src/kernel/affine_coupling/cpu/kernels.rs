@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::AffineCoupling;
 use super::scale::AffineScale;
 use super::tile::Tile;
-use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
 
 pub struct Forward<'a, T, F> {
     pub at: AffineCoupling,

@@ -7,8 +7,8 @@ mod tile;
 use rayon::prelude::*;
 
 use crate::kernel::affine_coupling::AffineForm;
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::simd::{InstructionSet, Real};
+use crate::kernel::cpu::simd::{InstructionSet, Real};
+use crate::kernel::cpu::tasks::items_per_task;
 use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
 use scale::{Bounded, Exponential, Normal, Sigmoid};
 

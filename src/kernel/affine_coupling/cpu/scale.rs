@@ -1,8 +1,8 @@
 //! The scale of each form and its derivatives, for one element. For the symbols see the module of
 //! the operation.
 
-use crate::kernel::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
-use crate::kernel::simd::{log1p_of_unit, sigmoid};
+use crate::kernel::cpu::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
+use crate::kernel::cpu::simd::{log1p_of_unit, sigmoid};
 
 /// The scale of one form.
 pub trait AffineScale {

@@ -1,8 +1,8 @@
 //! Elements that are processed at once: elements of one example if it has enough of them, otherwise
 //! elements of neighbouring examples.
 
-use crate::kernel::remainder::{load, store};
-use crate::kernel::simd::{LANES, Lanes, Real};
+use crate::kernel::cpu::remainder::{load, store};
+use crate::kernel::cpu::simd::{LANES, Lanes, Real};
 
 /// Up to [`LANES`] of the transformed elements.
 #[derive(Debug, Clone, Copy)]

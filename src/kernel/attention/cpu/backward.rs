@@ -1,6 +1,6 @@
 //! Backward pass of a head.
 
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 use super::head::Head;
 use super::pack::{fill, panels, rows_of_channels, rows_of_positions, unpack};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernel::simd::{Kernel, MultiplyAdd, Real, larger, ln};
+use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real, larger, ln};
 
 use super::head::Head;
 use super::pack::{fill, rows_of_channels, rows_of_positions};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernel::simd::Real;
+use crate::kernel::cpu::simd::Real;
 
 /// Shape of a batch.
 #[derive(Debug, Clone, Copy)]

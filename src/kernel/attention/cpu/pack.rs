@@ -3,7 +3,7 @@
 //! They are written to buffers that are reused for one head after the other: new pages for each
 //! head would take a sixth of the time.
 
-use crate::kernel::simd::Real;
+use crate::kernel::cpu::simd::Real;
 
 use super::tile::{Panel, Row, TILE, WIDTH, splat};
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::simd::{InstructionSet, Real};
+use crate::kernel::cpu::simd::{InstructionSet, Real};
 
 use super::backward::{self, Backward};
 use super::forward::{self, Forward};

@@ -1,6 +1,6 @@
 //! Products of small matrices in registers.
 
-use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp_in_range};
+use crate::kernel::cpu::simd::{LANES, Lanes, MultiplyAdd, Real, exp_in_range};
 
 /// Positions that are processed together: two vectors of f32 in AVX-512, which share the elements
 /// that are broadcast to them.

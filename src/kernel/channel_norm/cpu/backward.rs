@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::tile::{TILE, Tile, centre, gather, read, write};
 use super::{ChannelNorm, OPERATIONS};
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::items_per_task;
 
 /// The slices for the gradients.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::tile::{TILE, Tile, centre, gather, write};
 use super::{ChannelNorm, OPERATIONS};
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::items_per_task;
 
 impl ChannelNorm {
     /// `y` from `x`.

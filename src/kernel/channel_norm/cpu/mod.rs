@@ -28,7 +28,7 @@ mod tile;
 
 pub use backward::Gradients;
 
-use crate::kernel::simd::InstructionSet;
+use crate::kernel::cpu::simd::InstructionSet;
 
 /// Layer normalisation over channels. The module has the formulas.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Tiles: some positions of all channels.
 
-use crate::kernel::simd::{MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{MultiplyAdd, Real};
 
 /// Positions of a tile: four vectors of f32 in AVX-512.
 pub const TILE: usize = 64;

@@ -17,10 +17,10 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::remainder::{load, store};
-use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
-use crate::kernel::simd::{elu_pair, elu_pair_slopes};
+use crate::kernel::cpu::remainder::{load, store};
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{elu_pair, elu_pair_slopes};
+use crate::kernel::cpu::tasks::items_per_task;
 
 /// Approximate number of operations per element.
 const OPERATIONS: usize = 200;

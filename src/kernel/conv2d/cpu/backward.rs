@@ -6,10 +6,10 @@ use super::border::SUMMING;
 use super::packed_weights::{Out, PackedWeights};
 use super::{Border, Conv2d, ConvShape, PreActivation};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::remainder::lane_sum;
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::remainder::lane_sum;
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::items_per_task;
 
 /// Outputs for which one task sums the gradient of the bias.
 const BIASES: usize = 8;

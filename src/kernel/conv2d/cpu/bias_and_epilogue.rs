@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
 /// Elements of a task: some 50 µs of memory traffic. Smaller tasks gain nothing.
 const TASK: usize = 1 << 16;

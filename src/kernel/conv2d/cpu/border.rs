@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use super::bias_and_epilogue::Bias;
 use super::{Conv2d, ConvShape};
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::remainder::lane_sum;
-use crate::kernel::scratch::{Aligned, Scratch, cut};
-use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
-use crate::kernel::transpose::Transpose;
+use crate::kernel::cpu::remainder::lane_sum;
+use crate::kernel::cpu::scratch::{Aligned, Scratch, cut};
+use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::transpose::Transpose;
 
 /// Cost of adding an element to a sum, in operations as fast as those of a matrix product.
 pub const SUMMING: usize = 16;

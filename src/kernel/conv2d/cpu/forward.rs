@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::bias_and_epilogue::{Bias, BiasAndEpilogue};
 use super::packed_weights::{Out, PackedWeights};
 use super::{Border, Conv2d, ConvShape, ConvStages};
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::scratch::Scratch;
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::tasks::items_per_task;
 
 /// Batches of fewer examples split their output channels too.
 const FEW: usize = 4;

@@ -61,7 +61,7 @@ pub use backward::Gradients;
 pub use bias_and_epilogue::mask;
 
 use super::{Border, ConvStages, PreActivation};
-use crate::kernel::simd::InstructionSet;
+use crate::kernel::cpu::simd::InstructionSet;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::unroll::Unroll;
 use super::{Conv2d, ConvShape, PreActivation};
-use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
-use crate::kernel::simd::Real;
-use crate::kernel::transpose::Transpose;
+use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::cpu::simd::Real;
+use crate::kernel::cpu::transpose::Transpose;
 
 /// Channels that are unrolled at once, counted before the activation doubles them.
 const CHANNELS: usize = 64;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::PreActivation;
 use crate::kernel::concat_elu::cpu::EluPairs;
-use crate::kernel::simd::{InstructionSet, Real};
+use crate::kernel::cpu::simd::{InstructionSet, Real};
 
 /// Images to unroll.
 #[derive(Debug, Clone, Copy)]

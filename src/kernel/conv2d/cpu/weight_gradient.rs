@@ -8,11 +8,11 @@ use rayon::prelude::*;
 
 use super::packed_weights::{Unrolled, copy_row, tile_rows};
 use super::{Conv2d, ConvShape};
-use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
-use crate::kernel::parallel::items_per_task;
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::LANES;
-use crate::kernel::transpose::Transpose;
+use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::LANES;
+use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::transpose::Transpose;
 
 /// Fewest pixels of a block of the batch: then the cost of its partial sums is small beside the
 /// products.

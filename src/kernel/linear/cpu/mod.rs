@@ -8,9 +8,9 @@
 mod narrow;
 mod product;
 
+use crate::kernel::cpu::scratch::Scratch;
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::InstructionSet;
 use narrow::NARROW;
 
 /// Fewest rows of a block.

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{Gradients, Linear, Tape, of_blocks};
+use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::transpose::Transpose;
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
-use crate::kernel::transpose::Transpose;
 
 /// `y` from `x`.
 pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {

@@ -9,7 +9,7 @@
 //! pass recomputes the sums. It keeps the components of a tile until its second pass over that
 //! tile. Elements whose sums are not valid for gradients are recomputed in log space.
 
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 
 use super::MixtureLogistic;
 use super::linear_space::{Component, ExponentLimit, Sums, accumulate};

@@ -1,6 +1,6 @@
 //! `z` and the log-derivative of a block.
 
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, exp_in_range, tanh};
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, exp_in_range, tanh};
 
 use super::MixtureLogistic;
 use super::linear_space::{ExponentLimit, Sums, accumulate};

@@ -21,7 +21,7 @@
 //! Weights and inverse scales are computed once, so an evaluation costs one exponential per
 //! component.
 
-use crate::kernel::simd::{
+use crate::kernel::cpu::simd::{
     Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh,
 };
 

@@ -35,7 +35,7 @@
 //! square of the steepest slope: in the tail of a wide component, where a narrow component with a
 //! weight smaller by a factor of e^−R may be hidden.
 
-use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
+use crate::kernel::cpu::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
 
 use super::tile::Tile;
 

@@ -16,7 +16,7 @@
 //! range. Shares are multiplied by `q` in their exponents: the share of a narrow component may
 //! underflow where its product with `q`, which is the gradient, does not.
 
-use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
+use crate::kernel::cpu::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
 
 use super::tile::Tile;
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::simd::{InstructionSet, LANES};
+use crate::kernel::cpu::simd::{InstructionSet, LANES};
 
 use super::MixtureLogistic;
 use super::backward::{Backward, ThetaGradient};

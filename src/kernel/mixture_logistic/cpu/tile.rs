@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernel::simd::{LANES, Lanes, Real};
+use crate::kernel::cpu::simd::{LANES, Lanes, Real};
 
 /// Most chunks of [`LANES`] elements in a tile. A tile's rows of parameters are read one after the
 /// other, 8 KiB each in f32: they are long enough for the processor to prefetch, and the sums over

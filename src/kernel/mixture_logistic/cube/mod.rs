@@ -17,6 +17,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use self::mixture::{bounded, by_point, component, middle, negative, place, positive, sums};
+use super::ops::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
 use crate::kernel::operands::operands;
 use crate::tensor::float_limits::{largest_number, machine_epsilon};
@@ -222,7 +223,7 @@ fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
 }
 
-pub fn forward(
+fn forward(
     x: FloatTensor<CubeBackend>,
     theta: FloatTensor<CubeBackend>,
     min_log_scale: f64,
@@ -252,7 +253,7 @@ pub fn forward(
     output
 }
 
-pub fn backward(
+fn backward(
     x: FloatTensor<CubeBackend>,
     theta: FloatTensor<CubeBackend>,
     gradient: FloatTensor<CubeBackend>,
@@ -286,7 +287,7 @@ pub fn backward(
     (x_gradient, theta_gradient)
 }
 
-pub fn inverse(
+fn inverse(
     z: FloatTensor<CubeBackend>,
     theta: FloatTensor<CubeBackend>,
     min_log_scale: f64,
@@ -317,4 +318,33 @@ pub fn inverse(
         dtype_to_storage_type(precise),
     );
     output
+}
+
+impl MixtureLogisticOps for CubeBackend {
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
+        forward(x, theta, min_log_scale)
+    }
+
+    fn mixture_logistic_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
+        inverse(z, theta, min_log_scale)
+    }
+}
+
+impl MixtureLogisticGradient for CubeBackend {
+    fn mixture_logistic_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        backward(x, theta, gradient, min_log_scale)
+    }
 }

@@ -1,7 +1,7 @@
 //! The formulas in f64, with random problems.
 
 use crate::kernel::attention::cpu::head::Dims;
-use crate::kernel::simd::Real;
+use crate::kernel::cpu::simd::Real;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -1,7 +1,7 @@
 //! Tests of outputs.
 
 use crate::kernel::attention::cpu::parallel::{forward, forward_with};
-use crate::kernel::simd::{InstructionSet, Real};
+use crate::kernel::cpu::simd::{InstructionSet, Real};
 
 use super::naive::{Problem, SIZES, error, rounded, widened};
 

@@ -1,6 +1,6 @@
 //! Images in which the channels of a pixel are contiguous, so that a vector holds them.
 
-use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
 
 /// Channels of a pixel, in one part or in the two that `concat_elu` makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

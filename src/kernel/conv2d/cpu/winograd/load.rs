@@ -4,8 +4,8 @@ use super::grid::{Chunk, Grid};
 use super::layout::{Channels, ToPixels};
 use super::tiles::{Layout, OfPixels};
 use crate::kernel::concat_elu::cpu::EluPairs;
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::InstructionSet;
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::InstructionSet;
 
 /// Places of tiles: the elements of one place from some tile on; those of the next place are `step`
 /// elements further on.

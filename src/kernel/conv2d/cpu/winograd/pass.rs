@@ -12,10 +12,10 @@ use super::weights::{Kernels, transform};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
 use crate::kernel::conv2d::cpu::bias_and_epilogue::Bias;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::InstructionSet;
 
 /// Approximate number of pixels of a strip of results.
 const STRIP: usize = 64;

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::transform::{of_pixels, of_results, to_results};
 use crate::kernel::conv2d::cpu::bias_and_epilogue::{Bias, rectified};
+use crate::kernel::cpu::remainder::load;
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::remainder::load;
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 /// Tiles of a part of an image, and the layout of their places.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The four small matrices, each on vectors of channels.
 
-use crate::kernel::simd::{LANES, Lanes, Real};
+use crate::kernel::cpu::simd::{LANES, Lanes, Real};
 
 /// `Bᵀ d`: pixels to places.
 #[inline(always)]

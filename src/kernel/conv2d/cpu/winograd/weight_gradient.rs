@@ -9,9 +9,9 @@ use super::load::{Load, Places};
 use super::tiles::{Layout, OfResults};
 use super::transform::to_weights;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
-use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
-use crate::kernel::scratch::{Scratch, cut};
-use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::cpu::scratch::{Scratch, cut};
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
 /// Fewest tiles of a block of the batch: then the cost of its partial sums is small beside the
 /// products.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::PLACES;
 use super::layout::step;
 use super::transform::of_weights;
-use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
 /// Number of rows of weights of a task.
 const ROWS: usize = 8;

@@ -1,8 +1,8 @@
 //! The passes over rows, compiled for each width of the narrow side.
 
+use crate::kernel::cpu::remainder::{load, store};
+use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 use crate::kernel::epilogue::Epilogue;
-use crate::kernel::remainder::{load, store};
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 /// One chunk of a wide row.
 #[inline(always)]

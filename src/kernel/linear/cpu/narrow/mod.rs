@@ -13,9 +13,9 @@ mod kernels;
 use rayon::prelude::*;
 
 use super::{Gradients, Linear, Tape, of_blocks};
-use crate::kernel::remainder::load;
-use crate::kernel::simd::{LANES, Lanes, Real};
-use crate::kernel::transpose::Transpose;
+use crate::kernel::cpu::remainder::load;
+use crate::kernel::cpu::simd::{LANES, Lanes, Real};
+use crate::kernel::cpu::transpose::Transpose;
 use kernels::{Narrow, NarrowBackward, Widen, WidenBackward};
 
 /// Most elements of a narrow row.

@@ -1,7 +1,7 @@
 //! Tests of gradients.
 
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::mixture_logistic::cpu::tile::n_rows;
-use crate::kernel::simd::InstructionSet;
 
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases, normal};

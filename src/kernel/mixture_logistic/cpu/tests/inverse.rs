@@ -1,7 +1,7 @@
 //! Tests of the inverse.
 
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
-use crate::kernel::simd::InstructionSet;
 
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases, normal};

@@ -1,9 +1,9 @@
 //! Elements are independent of each other.
 
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::mixture_logistic::cpu::backward::{Backward, ThetaGradient};
 use crate::kernel::mixture_logistic::cpu::forward::Forward;
 use crate::kernel::mixture_logistic::cpu::tile::{Batch, Block, n_rows};
-use crate::kernel::simd::InstructionSet;
 
 use super::problem::{Problem, Spread};
 

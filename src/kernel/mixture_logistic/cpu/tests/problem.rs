@@ -1,12 +1,12 @@
 //! Batches for the tests of the kernels.
 
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::mixture_logistic::cpu::MixtureLogistic;
 use crate::kernel::mixture_logistic::cpu::backward::{Backward, ThetaGradient};
 use crate::kernel::mixture_logistic::cpu::forward::Forward;
 use crate::kernel::mixture_logistic::cpu::inverse::Inverse;
 use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::mixture_logistic::cpu::tile::{Batch, Block, n_rows};
-use crate::kernel::simd::InstructionSet;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};

@@ -1,8 +1,8 @@
 //! Tests of forward values, and of closed forms.
 
+use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::mixture_logistic::cpu::tile::n_rows;
-use crate::kernel::simd::InstructionSet;
 
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases};

@@ -11,7 +11,7 @@
 //!   that fit and with operands that do not.
 
 use super::flex_slices::Number;
-use super::operands::Checked;
+use crate::kernel::operands::Checked;
 
 /// `length` arbitrary values, for a result that a kernel then writes in full. Clearing them first
 /// took 3 to 5 % of a training step.

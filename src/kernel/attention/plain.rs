@@ -1,4 +1,4 @@
-//! The operation in plain tensor operations: its definition.
+//! The operation in plain tensor operations: its definition, and its form without a kernel.
 
 use burn::tensor::Tensor;
 
@@ -13,7 +13,7 @@ const MAX_SCORES: usize = 1 << 24;
 ///
 /// # Panics
 /// Those of [`forward`](super::forward).
-pub fn reference(projected: Tensor<4>, heads: usize) -> Tensor<4> {
+pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [_, channels, h, w] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
     let together = (MAX_SCORES / (heads * (h * w).pow(2))).max(1);
@@ -53,7 +53,7 @@ mod tests {
         let x =
             Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
         assert!(260 * heads * 256 * 256 > 2 * MAX_SCORES);
-        let grouped = reference(x.clone(), heads);
+        let grouped = forward(x.clone(), heads);
         let difference = (grouped - attend(x, heads)).abs().max().into_scalar::<f32>();
         assert!(difference < 1e-6, "{difference}");
     }

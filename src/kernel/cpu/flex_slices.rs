@@ -59,4 +59,4 @@ macro_rules! with_number {
         }
     };
 }
-pub(super) use with_number;
+pub(in crate::kernel) use with_number;

@@ -1,0 +1,85 @@
+//! What a backend implements, and the node of the graph.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+use crate::kernel::node::backward;
+
+/// [The operation](super) on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait ChannelNormOps: Backend {
+    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` elements to
+    /// the shape of `x`.
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`ChannelNormOps`].
+#[backend_extension(Flex: cfg(feature = "flex"))]
+pub trait ChannelNormGradient: Backend {
+    /// Gradients of `x`, gain and shift.
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+#[derive(Debug)]
+struct ChannelNorm;
+
+impl<B: ChannelNormOps + ChannelNormGradient> Backward<B, 3> for ChannelNorm {
+    /// `x`, the gain and `ε`: mean and variance are recomputed.
+    type State = (FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        backward::<B, _, 3>(ops, gradients, |(x, gain, epsilon), gradient, _| {
+            let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
+            [Some(x), Some(gain), Some(shift)]
+        });
+    }
+}
+
+impl<B: ChannelNormOps + ChannelNormGradient, C: CheckpointStrategy> ChannelNormOps
+    for Autodiff<B, C>
+{
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let ((x, x_node), (gain, gain_node)) = (x.into_parts(), gain.into_parts());
+        let (shift, shift_node) = shift.into_parts();
+        match ChannelNorm.prepare::<C>([x_node, gain_node, shift_node]).compute_bound().stateful() {
+            OpsKind::Tracked(node) => {
+                let output = B::channel_norm(x.clone(), gain.clone(), shift, epsilon);
+                node.finish((x, gain, epsilon), output)
+            }
+            OpsKind::UnTracked(node) => node.finish(B::channel_norm(x, gain, shift, epsilon)),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the kernels of the GPU backends share. It knows no operation.
+//!
+//! In each kernel `F` is the type of the tensors and `N` that of the arithmetic: `F` itself, or f32
+//! for 16-bit floats. Tensors are contiguous, and a unit is a thread of the GPU; a cube is a block
+//! of [`UNITS`] of them, which share memory.
+//!
+//! Kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
+
+pub mod reduce;
+
+use burn::backend::cubecl::dtype_to_storage_type;
+use burn::tensor::{DType, Shape};
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+/// Units of a cube, which every WebGPU device allows.
+pub const UNITS: u32 = 256;
+
+/// The type in which kernels compute.
+pub fn arithmetic(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+/// The types `F` and `N` of a kernel on tensors of a type.
+pub fn types(dtype: DType) -> (ElemType, ElemType) {
+    (dtype_to_storage_type(dtype), dtype_to_storage_type(arithmetic(dtype)))
+}
+
+/// A number that a kernel reads in the type of its arithmetic.
+pub fn scalar(value: f64, dtype: DType) -> InputScalar {
+    InputScalar::new(value, dtype_to_storage_type(arithmetic(dtype)))
+}
+
+/// A tensor on the device of another and of its type, whose elements are not written yet.
+pub fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
+    empty_in(like, like.dtype, shape)
+}
+
+/// A tensor of another type on the device of a tensor, whose elements are not written yet.
+pub fn empty_in(like: &CubeTensor, dtype: DType, shape: impl Into<Shape>) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
+}
+
+/// The grid and the cubes of a kernel in which one unit computes one of `length` elements.
+pub fn unit_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
+    let units = CubeDim::new_1d(UNITS);
+    (cubecl::calculate_cube_count_elemwise(&like.client, length, units), units)
+}
+
+/// `σ(x)`, whose exponential is of a number below 0 and cannot overflow.
+#[cube]
+pub fn sigmoid<N: Float>(x: N) -> N {
+    let small = N::exp(-N::abs(x));
+    select(x < N::new(0.0), small, N::new(1.0)) / (N::new(1.0) + small)
+}

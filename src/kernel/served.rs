@@ -1,0 +1,41 @@
+//! What an operation says about the devices and types that have its kernels.
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Tensor};
+
+/// Types whose kernels compute in the type itself.
+pub const FLOATS: &[DType] = &[DType::F32, DType::F64];
+
+/// The above, and 16-bit floats, with f32 arithmetic.
+pub const FLOATS_AND_HALVES: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::BF16];
+
+/// No type: the operation has no kernels there.
+pub const NONE: &[DType] = &[];
+
+/// The types for which an operation has kernels, forward and backward.
+///
+/// Each operation states them once, in its `SERVED`. Its functions take the plain operations for
+/// all other types and devices. A table in `docs/design.md` lists them, and a test compares it with
+/// these statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// On burn's CPU backend, if the crate is built with it.
+    pub cpu: &'static [DType],
+    /// On burn's GPU backends, if the crate is built with one, as far as the device has the type.
+    pub gpu: &'static [DType],
+}
+
+impl Served {
+    /// Whether a tensor's device and type have the kernels.
+    pub(crate) fn serves<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        let types = match tensor.device().inner().as_dispatch() {
+            #[cfg(feature = "flex")]
+            DispatchDevice::Flex(_) => self.cpu,
+            #[cfg(feature = "_gpu")]
+            DispatchDevice::Cube(_) => self.gpu,
+            #[allow(unreachable_patterns)]
+            _ => NONE,
+        };
+        types.contains(&tensor.dtype())
+    }
+}
