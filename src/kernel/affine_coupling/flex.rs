@@ -7,27 +7,11 @@ use burn::backend::tensor::FloatTensor;
 
 use super::cpu::AffineCoupling;
 use super::ops::{AffineCouplingGradient, AffineCouplingOps};
-use super::{AffineForm, check};
+use super::{AffineForm, check, check_log_det, has_kernel};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;
-use crate::kernel::operands::{Checked, Operands, operands};
-
-/// # Panics
-/// For the additive form, which needs no kernel.
-fn has_kernel(form: AffineForm) {
-    assert!(form != AffineForm::Additive, "affine_coupling: the additive form has no kernel");
-}
-
-/// Checks that `theta` has the parameters of the form, and that the gradient of the
-/// log-determinant, if there is one, has the shape `[batch]`.
-fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked {
-    has_kernel(form);
-    let [batch, _, dims] = call.dims("theta");
-    call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
-    call.expect("gradient", &[Some(batch)]);
-    call.checked()
-}
+use crate::kernel::operands::operands;
 
 fn coupling(x: [usize; 3], form: AffineForm, range: &Range<usize>) -> AffineCoupling {
     let [_, channels, positions] = x;

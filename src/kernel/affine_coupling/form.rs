@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The form in which scale and shift act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AffineForm {
     /// `x·exp(tanh s) + t` (Flow++).
     Exponential,

@@ -35,6 +35,8 @@
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod form;
@@ -48,13 +50,13 @@ use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
 
-use super::served::{FLOATS, NONE, Served};
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 pub use form::AffineForm;
 
 pub use ops::{AffineCouplingGradient, AffineCouplingOps};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// `z` and the log-determinant, nats.
 ///
@@ -113,5 +115,23 @@ fn check<const N: usize>(
     let dims = range.len() * positions;
     call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
     call.expect("gradient", &[Some(batch), Some(channels), Some(positions)]);
+    call.checked()
+}
+
+/// # Panics
+/// For the additive form, which needs no kernel.
+#[cfg(any(feature = "flex", feature = "_gpu"))]
+fn has_kernel(form: AffineForm) {
+    assert!(form != AffineForm::Additive, "affine_coupling: the additive form has no kernel");
+}
+
+/// Checks that `theta` has the parameters of the form, and that the gradient of the
+/// log-determinant, if there is one, has the shape `[batch]`.
+#[cfg(any(feature = "flex", feature = "_gpu"))]
+fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked {
+    has_kernel(form);
+    let [batch, _, dims] = call.dims("theta");
+    call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
+    call.expect("gradient", &[Some(batch)]);
     call.checked()
 }

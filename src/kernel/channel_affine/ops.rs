@@ -15,10 +15,16 @@ use crate::kernel::node::backward;
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait ChannelAffineOps: Backend {
     /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to
     /// `z [N, C, P]`.
+    #[fusion(dtype = x, shape = x)]
     fn channel_affine(
         x: FloatTensor<Self>,
         shift: FloatTensor<Self>,
@@ -31,9 +37,14 @@ pub trait ChannelAffineOps: Backend {
 ///
 /// # Panics
 /// As in [`ChannelAffineOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait ChannelAffineGradient: Backend {
     /// Gradients of `x`, `shift` and `scale`.
+    #[fusion(meta = |x, shift, scale, _gradient| (x.clone(), shift.clone(), scale.clone()))]
     fn channel_affine_backward(
         x: FloatTensor<Self>,
         shift: FloatTensor<Self>,
@@ -42,6 +53,7 @@ pub trait ChannelAffineGradient: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of `shift` and `scale` alone, for an `x` that is data.
+    #[fusion(meta = |_x, shift, scale, _gradient| (shift.clone(), scale.clone()))]
     fn channel_affine_backward_of_parameters(
         x: FloatTensor<Self>,
         shift: FloatTensor<Self>,

@@ -51,9 +51,37 @@ pub fn unit_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
     (cubecl::calculate_cube_count_elemwise(&like.client, length, units), units)
 }
 
+/// The grid and the cubes of a kernel in which one cube of [`UNITS`] units computes one of `length`
+/// results. The grid may hold more cubes than that.
+pub fn cube_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
+    unit_each(like, length * UNITS as usize)
+}
+
 /// `σ(x)`, whose exponential is of a number below 0 and cannot overflow.
 #[cube]
 pub fn sigmoid<N: Float>(x: N) -> N {
     let small = N::exp(-N::abs(x));
     select(x < N::new(0.0), small, N::new(1.0)) / (N::new(1.0) + small)
+}
+
+/// `tanh a` and its derivative, from `e^−2|a|`.
+#[cube]
+pub fn bounded<N: Float>(a: N) -> (N, N) {
+    let e = N::exp(N::new(-2.0) * N::abs(a));
+    let size = (N::new(1.0) - e) / (N::new(1.0) + e);
+    let value = select(a < N::new(0.0), -size, size);
+    (value, N::new(4.0) * e / ((N::new(1.0) + e) * (N::new(1.0) + e)))
+}
+
+/// `ln(1 + x)` for `x ≥ −½`. Near 0, where `1 + x` rounds, it is the sum of a series, whose first
+/// term left out is below 4e−14 of the result.
+#[cube]
+pub fn log1p<N: Float>(x: N) -> N {
+    let series = x
+        * (N::new(1.0)
+            - x * (N::new(0.5)
+                - x * (N::new(1.0 / 3.0)
+                    - x * (N::new(0.25)
+                        - x * (N::new(0.2) - x * (N::new(1.0 / 6.0) - x * N::new(1.0 / 7.0)))))));
+    select(N::abs(x) < N::new(0.015625), series, N::ln(N::new(1.0) + x))
 }

@@ -203,15 +203,6 @@ pub fn middle<N: Float>(low: N, high: N) -> N {
     select(wide, select(log_middle < N::new(0.0), -size, size), half * low + half * high)
 }
 
-/// `tanh a` and its derivative, from `e^−2|a|`.
-#[cube]
-pub fn bounded<N: Float>(a: N) -> (N, N) {
-    let e = N::exp(N::new(-2.0) * N::abs(a));
-    let size = (N::new(1.0) - e) / (N::new(1.0) + e);
-    let value = select(a < N::new(0.0), -size, size);
-    (value, N::new(4.0) * e / ((N::new(1.0) + e) * (N::new(1.0) + e)))
-}
-
 #[cube]
 pub fn place(position: usize, dims: usize, n_components: usize) -> Place {
     let base = position / dims * (2 + 3 * n_components) * dims + position % dims;

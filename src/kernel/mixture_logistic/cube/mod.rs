@@ -2,28 +2,21 @@
 //! row by row, so that neighbouring units read neighbouring elements. `N` is the precision of the
 //! arithmetic: that of the tensors, or f32 for 16-bit floats.
 //!
-//! Sums are computed in log space, each weight relative to the largest, as in the reference. The
-//! kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
+//! Sums are computed in log space, each weight relative to the largest, as in the plain form.
 
 mod mixture;
 
-use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use self::mixture::{bounded, by_point, component, middle, negative, place, positive, sums};
+use self::mixture::{by_point, component, middle, negative, place, positive, sums};
 use super::ops::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
+use crate::kernel::cube::{arithmetic as precision, bounded, empty, scalar, types, unit_each};
 use crate::kernel::operands::operands;
 use crate::tensor::float_limits::{largest_number, machine_epsilon};
-
-/// Units of a cube.
-const UNITS: u32 = 256;
 
 /// Steps of the inverse after which an element counts as unsolved, as many as in the reference.
 const MAX_STEPS: u32 = 512;
@@ -210,19 +203,6 @@ fn inverse_kernel<F: Float, N: Float>(
         F::cast_from(select(bracketed && solved && found, N::new(1.0), N::new(0.0)));
 }
 
-/// The type in which the kernels compute.
-fn arithmetic(dtype: DType) -> DType {
-    match dtype {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    }
-}
-
-/// A tensor like another, whose elements are not written yet.
-fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
-    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
-}
-
 fn forward(
     x: FloatTensor<CubeBackend>,
     theta: FloatTensor<CubeBackend>,
@@ -233,10 +213,10 @@ fn forward(
     let (x, theta) = (into_contiguous(x), into_contiguous(theta));
     let [batch, dims] = x.meta.shape().dims();
     let k = n_components(theta.meta.shape()[1]);
-    let output = empty(&x, [2, batch, dims].into());
-    let (dtype, precise) = (x.dtype, arithmetic(x.dtype));
-    let units = CubeDim::new_1d(UNITS);
-    let count = cubecl::calculate_cube_count_elemwise(&output.client, batch * dims, units);
+    let output = empty(&x, [2, batch, dims]);
+    let dtype = x.dtype;
+    let (storage, arithmetic) = types(dtype);
+    let (count, units) = unit_each(&output, batch * dims);
     forward_kernel::launch(
         &output.client,
         count,
@@ -246,9 +226,9 @@ fn forward(
         output.clone().into_tensor_arg(),
         dims as u32,
         k as u32,
-        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
-        dtype_to_storage_type(dtype),
-        dtype_to_storage_type(precise),
+        scalar(min_log_scale, dtype),
+        storage,
+        arithmetic,
     );
     output
 }
@@ -266,9 +246,9 @@ fn backward(
     let k = n_components(theta.meta.shape()[1]);
     let x_gradient = empty(&x, x.meta.shape().clone());
     let theta_gradient = empty(&theta, theta.meta.shape().clone());
-    let (dtype, precise) = (x.dtype, arithmetic(x.dtype));
-    let units = CubeDim::new_1d(UNITS);
-    let count = cubecl::calculate_cube_count_elemwise(&x_gradient.client, batch * dims, units);
+    let dtype = x.dtype;
+    let (storage, arithmetic) = types(dtype);
+    let (count, units) = unit_each(&x_gradient, batch * dims);
     backward_kernel::launch(
         &x_gradient.client,
         count,
@@ -280,9 +260,9 @@ fn backward(
         theta_gradient.clone().into_tensor_arg(),
         dims as u32,
         k as u32,
-        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
-        dtype_to_storage_type(dtype),
-        dtype_to_storage_type(precise),
+        scalar(min_log_scale, dtype),
+        storage,
+        arithmetic,
     );
     (x_gradient, theta_gradient)
 }
@@ -297,10 +277,10 @@ fn inverse(
     let (z, theta) = (into_contiguous(z), into_contiguous(theta));
     let [batch, dims] = z.meta.shape().dims();
     let k = n_components(theta.meta.shape()[1]);
-    let output = empty(&z, [3, batch, dims].into());
-    let (dtype, precise) = (z.dtype, arithmetic(z.dtype));
-    let units = CubeDim::new_1d(UNITS);
-    let count = cubecl::calculate_cube_count_elemwise(&output.client, batch * dims, units);
+    let output = empty(&z, [3, batch, dims]);
+    let dtype = z.dtype;
+    let (storage, arithmetic) = types(dtype);
+    let (count, units) = unit_each(&output, batch * dims);
     inverse_kernel::launch(
         &output.client,
         count,
@@ -311,11 +291,11 @@ fn inverse(
         dims as u32,
         k as u32,
         MAX_STEPS,
-        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
-        InputScalar::new(machine_epsilon(precise), dtype_to_storage_type(precise)),
-        InputScalar::new(0.25 * largest_number(precise), dtype_to_storage_type(precise)),
-        dtype_to_storage_type(dtype),
-        dtype_to_storage_type(precise),
+        scalar(min_log_scale, dtype),
+        scalar(machine_epsilon(precision(dtype)), dtype),
+        scalar(0.25 * largest_number(precision(dtype)), dtype),
+        storage,
+        arithmetic,
     );
     output
 }
