@@ -1,24 +1,30 @@
-//! Fused kernels for operations that are memory-bound when written with burn's primitives.
+//! Fused kernels for operations that are memory-bound when written with burn's primitives, and for
+//! products that must keep every digit.
 //!
-//! Each operation has a folder with its formulas, a reference of plain tensor operations, the
-//! kernels of CPU and GPU, and its backward pass. The reference is the definition; it is the oracle
-//! of the tests, and runs on backends without kernels. Users do not call these functions: laws and
-//! layers do, and the device decides which form runs.
+//! Each operation has a folder with its formulas, its traits and the node of the graph, its form in
+//! plain tensor operations, and the kernels of CPU and GPU. Users do not call these functions: laws
+//! and layers do, and the device decides which form runs. `SERVED` of each operation says which
+//! devices and types have kernels; all others take the plain form.
 //!
-//! | operation | serves | kernels |
-//! |---|---|---|
-//! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) | CPU, GPU |
-//! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) | CPU |
-//! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks | CPU |
-//! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) | CPU |
-//! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
-//! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) | CPU |
-//! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) | CPU |
-//! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) | CPU |
+//! | operation | serves |
+//! |---|---|
+//! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
+//! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) |
+//! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
+//! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
+//! | [`exact_product`] | [`Conv1x1`](crate::Conv1x1) and other maps that mix channels |
+//! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) |
+//! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
+//! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) |
+//! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) |
+//!
+//! # Types
+//! The operands of a call have one type. If they do not, every function panics with a message that
+//! names them, as burn's operations panic.
 //!
 //! # Precision
 //! Kernels compute in the type of their tensors, and 16-bit floats in f32. Results agree with those
-//! of the reference up to rounding, and may differ in the last bits between instruction sets.
+//! of the plain form up to rounding, and may differ in the last bits between instruction sets.
 
 pub mod adam;
 pub mod affine_coupling;
@@ -32,6 +38,7 @@ mod cpu;
 #[cfg(feature = "_gpu")]
 mod cube;
 pub mod epilogue;
+pub mod exact_product;
 pub mod gated_norm;
 pub mod gated_residual;
 pub mod linear;

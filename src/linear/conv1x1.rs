@@ -76,6 +76,7 @@ use super::triangular::inverse_of_lower;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::exact_product::of_matrices;
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::smooth::tanh;
@@ -262,7 +263,7 @@ impl Conv1x1 {
 
     /// `W` from its factors.
     fn product(&self, factors: Factors) -> Tensor<2> {
-        factors.lower.matmul(factors.upper).select(0, self.permutation.val())
+        of_matrices(factors.lower, factors.upper).select(0, self.permutation.val())
     }
 
     /// The matrix `W`, `[C, C]`.

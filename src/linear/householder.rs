@@ -57,6 +57,7 @@ use super::matrix::mix_channels;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::exact_product::of_matrices;
 use crate::tensor::limit::product;
 use crate::tensor::parameter;
 use crate::tensor::per_example::zero_log_det;
@@ -140,7 +141,7 @@ impl Householder {
         (0..n).fold(identity, |matrix, index| {
             let row = scaled.clone().narrow(0, index, 1);
             let column = doubled.clone().narrow(0, index, 1).transpose();
-            matrix.clone() - column.matmul(row.matmul(matrix))
+            matrix.clone() - of_matrices(column, of_matrices(row, matrix))
         })
     }
 }

@@ -10,6 +10,8 @@
 use burn::tensor::{Tensor, TensorData};
 use nalgebra::DMatrix;
 
+use crate::kernel::exact_product;
+
 /// Log-determinants and inverses from one copy of square matrices `W [groups, c, c]`.
 pub(super) struct Factored {
     matrices: Tensor<3>,
@@ -65,7 +67,8 @@ impl Factored {
             return inverse;
         }
         let change = self.matrices.clone() - self.matrices.clone().detach();
-        inverse.clone() - inverse.clone().matmul(change).matmul(inverse)
+        let product = exact_product::forward(change, inverse.clone().unsqueeze());
+        inverse.clone() - exact_product::forward(inverse, product).squeeze_dim::<3>(0)
     }
 }
 
@@ -98,7 +101,8 @@ pub(super) fn condition_number_of_scales<const D: usize>(log_scale: Tensor<D>) -
     spread.exp()
 }
 
-/// Multiplies the channels of each group by the matrix of the group: `z[b, g] = W[g]·x[b, g]`.
+/// Multiplies the channels of each group by the matrix of the group: `z[b, g] = W[g]·x[b, g]`, in
+/// the full precision of the type on every device.
 ///
 /// # Shapes
 /// `x [batch, G·c, ...]`, `matrices [G, c, c]` to the shape of `x`.
@@ -107,5 +111,5 @@ pub(super) fn mix_channels<const D: usize>(matrices: Tensor<3>, x: Tensor<D>) ->
     let [groups, channels, _] = matrices.dims();
     let positions: usize = dims[2..].iter().product();
     let columns = x.reshape([dims[0], groups, channels, positions]);
-    matrices.unsqueeze::<4>().matmul(columns).reshape(dims)
+    exact_product::forward(matrices, columns).reshape(dims)
 }

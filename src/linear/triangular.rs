@@ -26,6 +26,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::kernel::exact_product::of_matrices;
+
 /// `T⁻¹` of a lower triangular `T [n, n]`. Entries above the diagonal are not read. Outside the
 /// graph.
 pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
@@ -40,7 +42,8 @@ pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
     while 1 << level < n {
         let joining = lower.clone()
             * Tensor::from_data(joins(n, level).convert_dtype(lower.dtype()), options);
-        inverse = inverse.clone() - inverse.clone().matmul(joining).matmul(inverse);
+        let joined = of_matrices(of_matrices(inverse.clone(), joining), inverse.clone());
+        inverse = inverse - joined;
         level += 1;
     }
     inverse

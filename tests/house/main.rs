@@ -3,6 +3,7 @@
 mod bijectors;
 mod exports;
 mod floors;
+mod kernels;
 mod lines;
 mod rings;
 

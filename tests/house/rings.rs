@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{files, root};
 
-/// Rooms that are searched: all but kernels, whose operations are rooms of their own, and the
-/// checks of `testing`, which form one family.
-const NOT_SEARCHED: [&str; 2] = ["kernel", "testing"];
+/// Rooms that are not searched: the checks of `testing`, which form one family.
+const NOT_SEARCHED: [&str; 1] = ["testing"];
 
 /// The trait of bijectors, with what its methods and its driver mention and what mentions it.
 const TRAIT: [&str; 4] = ["bijector", "bijector::drive", "bijector::replay", "bijector::visit"];

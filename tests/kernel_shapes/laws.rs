@@ -104,7 +104,10 @@ pub fn doors() -> Vec<Door> {
             &[(0, 2)],
             |c| {
                 let (theta, gradient) = raw!(c, 3, 1);
-                all!(3 <Dispatch as AffineCouplingGradient>::affine_log_det_backward(theta, gradient, FORM))
+                let of_theta = <Dispatch as AffineCouplingGradient>::affine_log_det_backward(
+                    theta, gradient, FORM,
+                );
+                all!(3 of_theta)
             },
         ),
     ]

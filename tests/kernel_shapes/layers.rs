@@ -8,7 +8,7 @@ use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
 use flowkit::kernel::conv2d::{Conv2dGradient, Conv2dOps};
 use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::linear::{LinearGradient, LinearOps};
-use flowkit::kernel::{attention, channel_affine, conv2d, linear};
+use flowkit::kernel::{attention, channel_affine, conv2d, exact_product, linear};
 
 use crate::{Door, Named, door, numbers};
 
@@ -52,6 +52,19 @@ pub fn convolutions() -> Vec<Door> {
                 all!(4 x, 4 weight, 1 bias)
             },
         ),
+        door(
+            "Conv2dGradient::same_conv2d_backward_of_parameters",
+            &[x, weight, y("y"), y("gradient")],
+            &[],
+            move |c| {
+                let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
+                let (weight, bias) =
+                    <Dispatch as Conv2dGradient>::same_conv2d_backward_of_parameters(
+                        x, weight, y, gradient, stages,
+                    );
+                all!(4 weight, 1 bias)
+            },
+        ),
     ]
 }
 
@@ -62,6 +75,9 @@ pub fn doors() -> Vec<Door> {
     let x: Named = ("x", &[2, 3, 4]);
     let channel = |name| -> Named { (name, &[3]) };
     let projected: Named = ("projected", &[2, 12, 5]);
+    let (matrices, columns): (Named, Named) =
+        (("matrices", &[2, 4, 3]), ("columns", &[2, 2, 3, 5]));
+    let (left, right): (Named, Named) = (("left", &[4, 3]), ("right", &[3, 5]));
     let mixed = |name| -> Named { (name, &[2, 4, 5]) };
     vec![
         door("linear", &[rows, weight, bias], &[(0, 0)], |c| {
@@ -116,6 +132,47 @@ pub fn doors() -> Vec<Door> {
                 all!(3 x, 1 shift, 1 scale)
             },
         ),
+        door(
+            "ChannelAffineGradient::channel_affine_backward_of_parameters",
+            &[x, channel("shift"), channel("scale"), ("gradient", &[2, 3, 4])],
+            &[],
+            |c| {
+                let (x, shift, scale, gradient) = raw!(c, 3, 1, 1, 3);
+                let (shift, scale) =
+                    <Dispatch as ChannelAffineGradient>::channel_affine_backward_of_parameters(
+                        x, shift, scale, gradient,
+                    );
+                all!(1 shift, 1 scale)
+            },
+        ),
+        door(
+            "LinearGradient::dense_backward_of_parameters",
+            &[rows, weight, y("y"), y("gradient")],
+            &[],
+            |c| {
+                let (x, weight, y, gradient) = raw!(c, 2, 2, 2, 2);
+                let (weight, bias) = <Dispatch as LinearGradient>::dense_backward_of_parameters(
+                    x,
+                    weight,
+                    y,
+                    gradient,
+                    Epilogue::Nothing,
+                );
+                all!(2 weight, 1 bias)
+            },
+        ),
+        door("exact_product", &[matrices, columns], &[(0, 1), (1, 0), (1, 3)], |c| {
+            numbers(exact_product::forward(c.get(0), c.get(1)))
+        }),
+        door(
+            "exact_product::plain::forward",
+            &[matrices, columns],
+            &[(0, 1), (1, 0), (1, 3)],
+            |c| numbers(exact_product::plain::forward(c.get(0), c.get(1))),
+        ),
+        door("exact_product::of_matrices", &[left, right], &[(0, 0), (1, 1)], |c| {
+            numbers(exact_product::of_matrices(c.get(0), c.get(1)))
+        }),
         door("attention", &[("projected", &[2, 12, 2, 3])], &[(0, 0), (0, 2), (0, 3)], |c| {
             numbers(attention::forward(c.get(0), 2))
         }),

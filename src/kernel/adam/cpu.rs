@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::Rates;
+use super::rates::Rates;
 use crate::kernel::cpu::remainder::{load, store};
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 

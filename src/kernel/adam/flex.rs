@@ -3,9 +3,9 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::Rates;
 use super::cpu::{self, Moved};
 use super::ops::AdamOps;
+use super::rates::Rates;
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, in_place, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;

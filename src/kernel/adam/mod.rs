@@ -17,6 +17,7 @@ pub(super) mod cpu;
 mod flex;
 mod ops;
 pub mod plain;
+mod rates;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -25,22 +26,10 @@ use super::operands::operands;
 use super::served::{FLOATS, NONE, Served};
 
 pub use ops::AdamOps;
+pub use rates::Rates;
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
-
-/// The factors of an update.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rates {
-    /// `β₁`, decay of the mean.
-    pub beta_1: f64,
-    /// `β₂`, decay of the mean of squares.
-    pub beta_2: f64,
-    /// Step size, corrected for the means' initial value 0.
-    pub rate: f64,
-    /// `ε`, corrected like the root beside it.
-    pub epsilon: f64,
-}
 
 /// The updated `θ`, `m` and `v`.
 ///

@@ -3,7 +3,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
-use super::Rates;
+use super::rates::Rates;
 
 /// [The operation](super) on a backend's tensors.
 ///

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::Rates;
+use super::rates::Rates;
 use crate::kernel::operands::operands;
 
 /// [`update`](super::update) in plain tensor operations.

@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
-use super::ConvStages;
+use super::stages::ConvStages;
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::node::backward;
 

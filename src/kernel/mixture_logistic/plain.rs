@@ -1,4 +1,5 @@
-//! The operation in plain tensor operations: its definition, and its form without a kernel. For the symbols see the parent module.
+//! The operation in plain tensor operations: its definition, and its form without a kernel. For the
+//! symbols see the parent module.
 
 use burn::tensor::Tensor;
 

@@ -3,8 +3,8 @@
 
 use std::marker::PhantomData;
 
-use super::AffineCoupling;
 use super::scale::AffineScale;
+use super::sizes::AffineCoupling;
 use super::tile::Tile;
 use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
 

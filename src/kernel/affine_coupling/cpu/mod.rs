@@ -2,31 +2,20 @@
 
 mod kernels;
 mod scale;
+mod sizes;
 mod tile;
 
 use rayon::prelude::*;
 
 use crate::kernel::affine_coupling::AffineForm;
-use crate::kernel::cpu::simd::{InstructionSet, Real};
+use crate::kernel::cpu::simd::Real;
 use crate::kernel::cpu::tasks::items_per_task;
 use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
 use scale::{Bounded, Exponential, Normal, Sigmoid};
+pub use sizes::AffineCoupling;
 
 /// Approximate number of operations per element.
 const OPERATIONS: usize = 200;
-
-/// The place of the transformed elements, and the form, which is not the additive one.
-#[derive(Debug, Clone, Copy)]
-pub struct AffineCoupling {
-    /// Number of elements of an example.
-    pub example: usize,
-    /// Index of the first transformed element.
-    pub start: usize,
-    /// Number of transformed elements.
-    pub dims: usize,
-    pub form: AffineForm,
-    pub set: InstructionSet,
-}
 
 /// Runs the kernel for the form.
 macro_rules! dispatch {

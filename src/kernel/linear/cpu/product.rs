@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Gradients, Linear, Tape, of_blocks};
+use super::blocks::{Gradients, Linear, Tape, of_blocks};
 use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};

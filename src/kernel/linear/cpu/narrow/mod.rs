@@ -12,7 +12,7 @@ mod kernels;
 
 use rayon::prelude::*;
 
-use super::{Gradients, Linear, Tape, of_blocks};
+use super::blocks::{Gradients, Linear, Tape, of_blocks};
 use crate::kernel::cpu::remainder::load;
 use crate::kernel::cpu::simd::{LANES, Lanes, Real};
 use crate::kernel::cpu::transpose::Transpose;

@@ -1,0 +1,110 @@
+//! Kernels: what each operation serves, in one table, and products that keep every digit.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use burn::tensor::DType;
+use flowkit::kernel::{
+    Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
+    exact_product, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
+};
+
+use crate::{files, root};
+
+const OPERATIONS: [(&str, Served); 13] = [
+    ("adam", adam::SERVED),
+    ("affine_coupling", affine_coupling::SERVED),
+    ("attention", attention::SERVED),
+    ("channel_affine", channel_affine::SERVED),
+    ("channel_norm", channel_norm::SERVED),
+    ("concat_elu", concat_elu::SERVED),
+    ("conv2d", conv2d::SERVED),
+    ("exact_product", exact_product::SERVED),
+    ("gated_norm", gated_norm::SERVED),
+    ("gated_residual", gated_residual::SERVED),
+    ("linear", linear::SERVED),
+    ("mixture_logistic", mixture_logistic::SERVED),
+    ("moving_average", moving_average::SERVED),
+];
+
+/// The folders of `src/kernel` that are no operation.
+const SHARED: [&str; 3] = ["cpu", "cube", "tests"];
+
+fn types(types: &[DType]) -> String {
+    let name = |dtype: &DType| match dtype {
+        DType::F64 => "float64",
+        DType::F32 => "float32",
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        other => panic!("kernels of {other:?}"),
+    };
+    if types.is_empty() {
+        "–".into()
+    } else {
+        types.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The table of `docs/design.md`.
+fn table() -> String {
+    let row = |(name, served): &(&str, Served)| {
+        format!("| `{name}` | {} | {} |\n", types(served.cpu), types(served.gpu))
+    };
+    let head = "| operation | CPU (`flex`) | GPU (`wgpu`, `cuda`) |\n|---|---|---|\n";
+    head.to_owned() + &OPERATIONS.iter().map(row).collect::<String>()
+}
+
+#[test]
+fn the_table_says_what_operations_serve() {
+    let design = fs::read_to_string(root().join("docs/design.md")).unwrap();
+    assert!(design.contains(&table()), "the table of kernels in docs/design.md is\n{}", table());
+}
+
+#[test]
+fn every_operation_is_in_the_table() {
+    let folders = fs::read_dir(root().join("src/kernel")).unwrap().map(Result::unwrap);
+    let found: BTreeSet<String> = folders
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .filter(|name| !SHARED.contains(&name.as_str()))
+        .collect();
+    let listed: BTreeSet<String> = OPERATIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found, listed);
+}
+
+/// Each operation has the same files: its traits, its plain form, and a form of each backend that
+/// it serves.
+#[test]
+fn operations_have_the_same_files() {
+    for (name, served) in OPERATIONS {
+        let folder = root().join("src/kernel").join(name);
+        let has = |file: &str| {
+            folder.join(format!("{file}.rs")).is_file()
+                || folder.join(file).join("mod.rs").is_file()
+        };
+        for file in ["ops", "plain"] {
+            assert!(has(file), "{name} has no `{file}`");
+        }
+        assert_eq!(has("flex"), !served.cpu.is_empty(), "{name}: form of the CPU");
+        assert_eq!(has("cube"), !served.gpu.is_empty(), "{name}: form of GPUs");
+    }
+}
+
+/// The rooms whose maps have to invert. Their products of matrices go through `exact_product`,
+/// since burn's may round float32 to TF32 on a GPU; none of them is by burn's `matmul`.
+#[test]
+fn nothing_that_inverts_goes_through_a_matrix_unit() {
+    let rooms = ["linear", "law", "elementwise", "reshape", "coupling", "bijector"];
+    let products = ["matmul(", "::linear(", "conv2d(", "einsum"];
+    let mut found = Vec::new();
+    for room in rooms {
+        for (path, text) in files(&format!("src/{room}"), "rs") {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in lines.filter(|line| products.iter().any(|product| line.contains(product))) {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
