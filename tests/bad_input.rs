@@ -178,7 +178,7 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
 fn a_device_that_is_not_built_in_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     for device in ["wgpu", "cuda"] {
-        let built = (device == "wgpu" && cfg!(feature = "wgpu"))
+        let built = (device == "wgpu" && cfg!(feature = "_wgpu"))
             || (device == "cuda" && cfg!(feature = "cuda"));
         if built {
             continue;

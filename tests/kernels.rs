@@ -383,7 +383,7 @@ fn mixture_logistic_keeps_elements_apart() {
 
 /// Fusion records operations and runs them later; the backend below it runs them at once, with the
 /// same result.
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_wgpu")]
 #[test]
 fn kernels_run_without_fusion() {
     use burn::backend::ops::FloatTensorOps;

@@ -171,7 +171,7 @@ impl RunArgs {
         let probe = || {
             let device = match self.device {
                 DeviceName::Cpu => Device::flex(),
-                #[cfg(feature = "wgpu")]
+                #[cfg(feature = "_wgpu")]
                 DeviceName::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
                 #[cfg(feature = "cuda")]
                 DeviceName::Cuda => Device::cuda(0),
