@@ -7,6 +7,8 @@
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod ops;
@@ -16,12 +18,12 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
-use super::served::{FLOATS, NONE, Served};
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
 pub use ops::{ChannelNormGradient, ChannelNormOps};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// `y` from `x`.
 ///

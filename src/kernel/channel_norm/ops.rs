@@ -15,10 +15,16 @@ use crate::kernel::node::backward;
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait ChannelNormOps: Backend {
     /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` elements to
     /// the shape of `x`.
+    #[fusion(dtype = x, shape = x)]
     fn channel_norm(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -32,9 +38,14 @@ pub trait ChannelNormOps: Backend {
 ///
 /// # Panics
 /// As in [`ChannelNormOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait ChannelNormGradient: Backend {
     /// Gradients of `x`, gain and shift.
+    #[fusion(meta = |x, gain, _gradient, _epsilon| (x.clone(), gain.clone(), gain.clone()))]
     fn channel_norm_backward(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,

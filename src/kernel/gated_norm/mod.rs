@@ -9,6 +9,8 @@
 
 #[cfg(feature = "flex")]
 mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod ops;
@@ -20,12 +22,12 @@ use burn::tensor::Tensor;
 
 use super::conv2d::PreActivation;
 use super::operands::{Checked, Operands, exactly, operands};
-use super::served::{FLOATS, NONE, Served};
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
 pub use ops::{GatedNormGradient, GatedNormOps};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// The norm after the sum.
 #[derive(Debug)]

@@ -16,11 +16,17 @@ use crate::kernel::node::backward;
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait GatedNormOps: Backend {
     /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a
     /// convolution to `2F` channels, gain and shift of `F` elements to the shape of `x`.
     #[allow(clippy::too_many_arguments)]
+    #[fusion(dtype = x, shape = x)]
     fn gated_norm(
         x: FloatTensor<Self>,
         c: FloatTensor<Self>,
@@ -38,10 +44,18 @@ pub trait GatedNormOps: Backend {
 ///
 /// # Panics
 /// As in [`GatedNormOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait GatedNormGradient: Backend {
     /// Gradients of `x`, `c`, weights, bias, gain and shift.
     #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    #[fusion(meta = |x, c, weight, bias, gain, _gradient, _before, _epsilon| {
+        let [x, c, weight, bias, gain] = [x, c, weight, bias, gain].map(Clone::clone);
+        (x, c, weight, bias, gain.clone(), gain)
+    })]
     fn gated_norm_backward(
         x: FloatTensor<Self>,
         c: FloatTensor<Self>,

@@ -1,0 +1,357 @@
+//! The operation on tensors of burn's GPU backends.
+//!
+//! # Kernels
+//! One unit computes all channels of one position, so that no unit waits for another, and
+//! neighbouring units read neighbouring elements. `B·P` is the number of positions of a batch.
+//!
+//! | launch | one unit or cube computes | reads | writes |
+//! |---|---|---|---|
+//! | forward | a position of `y` | `x` three times, gain and shift | `y` |
+//! | backward | a position of the gradient of `x`, and its statistics | `x` three times, the gradient of `y` and the gain twice | `gx`, `[3, B·P]` |
+//! | backward | a cube: one channel of the gradients of gain and shift | `x`, the gradient of `y`, the statistics once a channel | `2·C` elements |
+//!
+//! A unit reads its second and third time what it has just read, mostly from a cache. Each pass
+//! over `x` reads `B·C·P` elements of the tensors' type, and the statistics, of the arithmetic's
+//! type, are `3/C` of that.
+//!
+//! # Numerics
+//! The mean of a first pass is rounded to the precision of `x`, which may be coarser than the
+//! differences between the channels. The second pass sums the centred elements and their squares;
+//! the mean of the centred elements is the `correction` of that rounding (Chan, Golub and LeVeque
+//! 1983, the corrected two-pass algorithm). The gradients of gain and shift are summed in a fixed
+//! order: there is no atomic addition, and each run gives the same result.
+
+use burn::backend::tensor::FloatTensor;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use super::check;
+use super::ops::{ChannelNormGradient, ChannelNormOps};
+use crate::kernel::cube::reduce::sum_of_units;
+use crate::kernel::cube::{UNITS, arithmetic, empty, empty_in, scalar, types, unit_each};
+use crate::kernel::operands::operands;
+
+/// Rows of the statistics `[3, B·P]`: mean, correction and scale of [`Moments`].
+const STATISTICS: usize = 3;
+
+/// The channels of one position.
+#[derive(CubeType, Clone, Copy)]
+pub struct Channels {
+    /// Index of the first.
+    pub first: usize,
+    /// Distance from one to the next.
+    pub stride: usize,
+    pub count: usize,
+}
+
+#[cube]
+impl Channels {
+    /// Index of a channel.
+    pub fn at(&self, channel: usize) -> usize {
+        self.first + channel * self.stride
+    }
+}
+
+/// The channels of a position of a batch, in a tensor `[B, channels, positions]`.
+#[cube]
+pub fn channels_of(position: usize, channels: usize, positions: usize) -> Channels {
+    let first = position / positions * channels * positions + position % positions;
+    Channels { first, stride: positions, count: channels }
+}
+
+/// What normalises the channels of one position.
+#[derive(CubeType, Clone, Copy)]
+pub struct Moments<N: Float> {
+    /// The mean, rounded.
+    pub mean: N,
+    /// What is to be added to that mean.
+    pub correction: N,
+    /// `1/√(var + ε)`.
+    pub scale: N,
+}
+
+/// `u = (x − mean)/√(var + ε)`.
+#[cube]
+pub fn normalized<N: Float>(x: N, moments: &Moments<N>) -> N {
+    ((x - moments.mean) - moments.correction) * moments.scale
+}
+
+/// The moments from the sums over the channels of `x − mean` and of its square. Rounding may make
+/// the variance of equal channels negative.
+#[cube]
+fn moments_from<N: Float>(mean: N, centred: N, squares: N, count: N, epsilon: N) -> Moments<N> {
+    let correction = centred / count;
+    let variance = N::max(squares / count - correction * correction, N::new(0.0));
+    Moments::<N> { mean, correction, scale: N::new(1.0) / N::sqrt(variance + epsilon) }
+}
+
+/// The moments of the channels of a position, from their sum.
+#[cube]
+pub fn moments<F: Float, N: Float>(
+    x: &Tensor<F>,
+    channels: &Channels,
+    sum: N,
+    epsilon: N,
+) -> Moments<N> {
+    let count = N::cast_from(channels.count as u32);
+    let mean = sum / count;
+    let mut centred = N::new(0.0);
+    let mut squares = N::new(0.0);
+    for channel in 0..channels.count {
+        let difference = N::cast_from(x[channels.at(channel)]) - mean;
+        centred += difference;
+        squares += difference * difference;
+    }
+    moments_from::<N>(mean, centred, squares, count, epsilon)
+}
+
+/// What the gradient of `x` at a position depends on, beside its own channel.
+#[derive(CubeType, Clone, Copy)]
+pub struct Backward<N: Float> {
+    pub moments: Moments<N>,
+    /// `mean(γ·g)`.
+    pub weighted: N,
+    /// `mean(γ·g·u)`.
+    pub product: N,
+}
+
+/// The above from the sum of the channels, in one pass over `x`, the gain and the gradient of `y`.
+#[cube]
+pub fn backward_sums<F: Float, N: Float>(
+    x: &Tensor<F>,
+    gain: &Tensor<F>,
+    gradient: &Tensor<F>,
+    channels: &Channels,
+    sum: N,
+    epsilon: N,
+) -> Backward<N> {
+    let count = N::cast_from(channels.count as u32);
+    let mean = sum / count;
+    let mut centred = N::new(0.0);
+    let mut squares = N::new(0.0);
+    let mut weighted = N::new(0.0);
+    let mut product = N::new(0.0);
+    for channel in 0..channels.count {
+        let index = channels.at(channel);
+        let difference = N::cast_from(x[index]) - mean;
+        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[index]);
+        centred += difference;
+        squares += difference * difference;
+        weighted += of_u;
+        product += of_u * difference;
+    }
+    let moments = moments_from::<N>(mean, centred, squares, count, epsilon);
+    let product = (product - moments.correction * weighted) * moments.scale / count;
+    Backward::<N> { moments, weighted: weighted / count, product }
+}
+
+/// The gradient of one channel `x`, where `of_u` is `γ·g`.
+#[cube]
+pub fn gradient_of<N: Float>(x: N, of_u: N, sums: &Backward<N>) -> N {
+    let u = normalized::<N>(x, &sums.moments);
+    (of_u - sums.weighted - u * sums.product) * sums.moments.scale
+}
+
+/// Writes the moments of a position.
+#[cube]
+pub fn write_moments<N: Float>(statistics: &mut Tensor<N>, position: usize, moments: &Moments<N>) {
+    let rows = statistics.len() / 3;
+    statistics[position] = moments.mean;
+    statistics[rows + position] = moments.correction;
+    statistics[2 * rows + position] = moments.scale;
+}
+
+#[cube(launch)]
+fn forward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    gain: &Tensor<F>,
+    shift: &Tensor<F>,
+    y: &mut Tensor<F>,
+    positions: u32,
+    epsilon: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    let count = gain.len();
+    if ABSOLUTE_POS >= x.len() / count {
+        terminate!();
+    }
+    let channels = channels_of(ABSOLUTE_POS, count, positions as usize);
+    let mut sum = N::new(0.0);
+    for channel in 0..count {
+        sum += N::cast_from(x[channels.at(channel)]);
+    }
+    let moments = moments::<F, N>(x, &channels, sum, epsilon.get::<N>());
+    for channel in 0..count {
+        let index = channels.at(channel);
+        let u = normalized::<N>(N::cast_from(x[index]), &moments);
+        let value = u * N::cast_from(gain[channel]) + N::cast_from(shift[channel]);
+        y[index] = F::cast_from(value);
+    }
+}
+
+#[cube(launch)]
+fn backward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    gain: &Tensor<F>,
+    gradient: &Tensor<F>,
+    of_x: &mut Tensor<F>,
+    statistics: &mut Tensor<N>,
+    positions: u32,
+    epsilon: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    let count = gain.len();
+    if ABSOLUTE_POS >= x.len() / count {
+        terminate!();
+    }
+    let channels = channels_of(ABSOLUTE_POS, count, positions as usize);
+    let mut sum = N::new(0.0);
+    for channel in 0..count {
+        sum += N::cast_from(x[channels.at(channel)]);
+    }
+    let sums = backward_sums::<F, N>(x, gain, gradient, &channels, sum, epsilon.get::<N>());
+    write_moments::<N>(statistics, ABSOLUTE_POS, &sums.moments);
+    for channel in 0..count {
+        let index = channels.at(channel);
+        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[index]);
+        of_x[index] = F::cast_from(gradient_of::<N>(N::cast_from(x[index]), of_u, &sums));
+    }
+}
+
+#[cube(launch)]
+fn parameters_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    gradient: &Tensor<F>,
+    statistics: &Tensor<N>,
+    of_gain: &mut Tensor<F>,
+    of_shift: &mut Tensor<F>,
+    positions: u32,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    let (count, positions) = (of_gain.len(), positions as usize);
+    let rows = statistics.len() / 3;
+    let mut by_gain = N::new(0.0);
+    let mut by_shift = N::new(0.0);
+    // The grid may have more cubes than there are channels.
+    if CUBE_POS < count {
+        let mut position = UNIT_POS as usize;
+        while position < rows {
+            let index = channels_of(position, count, positions).at(CUBE_POS);
+            let moments = Moments::<N> {
+                mean: statistics[position],
+                correction: statistics[rows + position],
+                scale: statistics[2 * rows + position],
+            };
+            let here = N::cast_from(gradient[index]);
+            by_gain += here * normalized::<N>(N::cast_from(x[index]), &moments);
+            by_shift += here;
+            position += UNITS as usize;
+        }
+    }
+    let by_gain = sum_of_units::<N>(by_gain);
+    let by_shift = sum_of_units::<N>(by_shift);
+    if UNIT_POS == 0 && CUBE_POS < count {
+        of_gain[CUBE_POS] = F::cast_from(by_gain);
+        of_shift[CUBE_POS] = F::cast_from(by_shift);
+    }
+}
+
+/// The statistics `[3, B·P]` of the positions of `x`, which are not written yet.
+pub fn statistics_of(x: &CubeTensor) -> CubeTensor {
+    let [batch, _, height, width] = x.meta.shape().dims();
+    empty_in(x, arithmetic(x.dtype), [STATISTICS, batch * height * width])
+}
+
+/// The gradients of gain and shift, `[1, C, 1, 1]`, from the input of the norm, the gradient of its
+/// result, and the statistics. All tensors are contiguous.
+pub fn of_parameters(
+    x: CubeTensor,
+    gradient: CubeTensor,
+    statistics: CubeTensor,
+) -> (CubeTensor, CubeTensor) {
+    let [_, channels, height, width] = x.meta.shape().dims();
+    let (of_gain, of_shift) = (empty(&x, [1, channels, 1, 1]), empty(&x, [1, channels, 1, 1]));
+    let (count, units) = unit_each(&x, channels * UNITS as usize);
+    let (storage, arithmetic) = types(x.dtype);
+    parameters_kernel::launch(
+        &of_gain.client,
+        count,
+        units,
+        x.into_tensor_arg(),
+        gradient.into_tensor_arg(),
+        statistics.into_tensor_arg(),
+        of_gain.clone().into_tensor_arg(),
+        of_shift.clone().into_tensor_arg(),
+        (height * width) as u32,
+        storage,
+        arithmetic,
+    );
+    (of_gain, of_shift)
+}
+
+impl ChannelNormOps for CubeBackend {
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        check(operands!("channel_norm", x, gain, shift));
+        let [x, gain, shift] = [x, gain, shift].map(into_contiguous);
+        let shape @ [batch, _, height, width] = x.meta.shape().dims();
+        let y = empty(&x, shape);
+        let (count, units) = unit_each(&x, batch * height * width);
+        let (storage, arithmetic) = types(x.dtype);
+        forward_kernel::launch(
+            &y.client,
+            count,
+            units,
+            x.into_tensor_arg(),
+            gain.into_tensor_arg(),
+            shift.into_tensor_arg(),
+            y.clone().into_tensor_arg(),
+            (height * width) as u32,
+            scalar(epsilon, y.dtype),
+            storage,
+            arithmetic,
+        );
+        y
+    }
+}
+
+impl ChannelNormGradient for CubeBackend {
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        check(operands!("channel_norm_backward", x, gain, gradient));
+        let [x, gain, gradient] = [x, gain, gradient].map(into_contiguous);
+        let shape @ [batch, _, height, width] = x.meta.shape().dims();
+        let (of_x, statistics) = (empty(&x, shape), statistics_of(&x));
+        let (count, units) = unit_each(&x, batch * height * width);
+        let (storage, arithmetic) = types(x.dtype);
+        backward_kernel::launch(
+            &of_x.client,
+            count,
+            units,
+            x.clone().into_tensor_arg(),
+            gain.into_tensor_arg(),
+            gradient.clone().into_tensor_arg(),
+            of_x.clone().into_tensor_arg(),
+            statistics.clone().into_tensor_arg(),
+            (height * width) as u32,
+            scalar(epsilon, x.dtype),
+            storage,
+            arithmetic,
+        );
+        let (of_gain, of_shift) = of_parameters(x, gradient, statistics);
+        (of_x, of_gain, of_shift)
+    }
+}
