@@ -10,9 +10,9 @@
 //! | backward | a position of the gradient of `x`, and its statistics | `x` three times, the gradient of `y` and the gain twice | `gx`, `[3, B·P]` |
 //! | backward | a cube: one channel of the gradients of gain and shift | `x`, the gradient of `y`, the statistics once a channel | `2·C` elements |
 //!
-//! A unit reads its second and third time what it has just read, mostly from a cache. Each pass
-//! over `x` reads `B·C·P` elements of the tensors' type, and the statistics, of the arithmetic's
-//! type, are `3/C` of that.
+//! A pass over a tensor is `B·C·P` elements of its type. The second and third pass of a unit read
+//! what the unit has just read, which may still be in a cache. The statistics are of the
+//! arithmetic's type, and `3/C` of a pass.
 //!
 //! # Numerics
 //! The mean of a first pass is rounded to the precision of `x`, which may be coarser than the
@@ -40,10 +40,10 @@ const STATISTICS: usize = 3;
 #[derive(CubeType, Clone, Copy)]
 pub struct Channels {
     /// Index of the first.
-    pub first: usize,
+    first: usize,
     /// Distance from one to the next.
-    pub stride: usize,
-    pub count: usize,
+    stride: usize,
+    count: usize,
 }
 
 #[cube]
@@ -65,11 +65,11 @@ pub fn channels_of(position: usize, channels: usize, positions: usize) -> Channe
 #[derive(CubeType, Clone, Copy)]
 pub struct Moments<N: Float> {
     /// The mean, rounded.
-    pub mean: N,
-    /// What is to be added to that mean.
-    pub correction: N,
+    mean: N,
+    /// The mean minus the above.
+    correction: N,
     /// `1/√(var + ε)`.
-    pub scale: N,
+    scale: N,
 }
 
 /// `u = (x − mean)/√(var + ε)`.
@@ -112,9 +112,9 @@ pub fn moments<F: Float, N: Float>(
 pub struct Backward<N: Float> {
     pub moments: Moments<N>,
     /// `mean(γ·g)`.
-    pub weighted: N,
+    weighted: N,
     /// `mean(γ·g·u)`.
-    pub product: N,
+    product: N,
 }
 
 /// The above from the sum of the channels, in one pass over `x`, the gain and the gradient of `y`.
@@ -157,7 +157,7 @@ pub fn gradient_of<N: Float>(x: N, of_u: N, sums: &Backward<N>) -> N {
 /// Writes the moments of a position.
 #[cube]
 pub fn write_moments<N: Float>(statistics: &mut Tensor<N>, position: usize, moments: &Moments<N>) {
-    let rows = statistics.len() / 3;
+    let rows = statistics.len() / STATISTICS;
     statistics[position] = moments.mean;
     statistics[rows + position] = moments.correction;
     statistics[2 * rows + position] = moments.scale;
@@ -234,7 +234,7 @@ fn parameters_kernel<F: Float, N: Float>(
     #[define(N)] _arithmetic: ElemType,
 ) {
     let (count, positions) = (of_gain.len(), positions as usize);
-    let rows = statistics.len() / 3;
+    let rows = statistics.len() / STATISTICS;
     let mut by_gain = N::new(0.0);
     let mut by_shift = N::new(0.0);
     // The grid may have more cubes than there are channels.

@@ -2,10 +2,11 @@
 //! ```text
 //! v = before(c)          h = conv(v)          r = x + h_1..F·σ(h_F+1..2F)          y = norm(r)
 //! ```
-//! The activation is the kernel of [`concat_elu`](crate::kernel::concat_elu), and the convolution is
-//! burn's. burn's result lies with its channels last and is copied once to the order of `x`. One
-//! kernel follows, in which a unit computes all channels of one position, as in
-//! [`channel_norm`](crate::kernel::channel_norm).
+//! The activation is the kernel of [`concat_elu`](crate::kernel::concat_elu), and the convolution
+//! is burn's, in the type of the tensors. Its result has the channels on the last axis in memory
+//! and is copied once to the order of `x`. The kernels below follow. As in
+//! [`channel_norm`](crate::kernel::channel_norm), one unit computes all channels of one position,
+//! and a cube sums the gradients of one channel's gain and shift.
 //!
 //! | launch | reads | writes |
 //! |---|---|---|
@@ -13,10 +14,10 @@
 //! | backward | `x`, `h` twice, gain and the gradient of `y` twice; `r` twice | `r`, statistics, gradients of `x` and `h` |
 //! | backward | `r`, the gradient of `y`, the statistics | gradients of gain and shift |
 //!
-//! A unit reads back only the `r` that it has written itself. Beside operands and results, a
-//! backward pass has memory for `v`, `h`, its gradient and `r`, which end with it: `h` and `r` are
-//! recomputed. In 16-bit types `r` is rounded to that type, as the result of a separate gated
-//! residual sum is.
+//! A row of the table is a launch. In the first two, a unit reads back only the `r` that it has
+//! written itself. The backward pass recomputes `v`, `h` and `r`, and frees them and the gradients
+//! of `v` and `h` when it ends. 16-bit types round `r` to their precision, as a separate gated
+//! residual sum does.
 
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
