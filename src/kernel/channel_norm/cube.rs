@@ -30,7 +30,9 @@ use cubecl::prelude::*;
 use super::check;
 use super::ops::{ChannelNormGradient, ChannelNormOps};
 use crate::kernel::cube::reduce::sum_of_units;
-use crate::kernel::cube::{UNITS, arithmetic, empty, empty_in, scalar, types, unit_each};
+use crate::kernel::cube::{
+    UNITS, arithmetic, cube_each, empty, empty_in, scalar, types, unit_each,
+};
 use crate::kernel::operands::operands;
 
 /// Rows of the statistics `[3, B·P]`: mean, correction and scale of [`Moments`].
@@ -276,7 +278,7 @@ pub fn of_parameters(
 ) -> (CubeTensor, CubeTensor) {
     let [_, channels, height, width] = x.meta.shape().dims();
     let (of_gain, of_shift) = (empty(&x, [1, channels, 1, 1]), empty(&x, [1, channels, 1, 1]));
-    let (count, units) = unit_each(&x, channels * UNITS as usize);
+    let (count, units) = cube_each(&x, channels);
     let (storage, arithmetic) = types(x.dtype);
     parameters_kernel::launch(
         &of_gain.client,
