@@ -43,7 +43,7 @@ pub fn normal(n: usize, rng: &mut StdRng) -> Vec<f64> {
 }
 
 /// The output, and the gradient of each operand that is a leaf.
-fn outcome(
+pub fn outcome(
     operation: &Operation,
     operands: &[Vec<f64>],
     weights: &[f64],
@@ -71,7 +71,7 @@ fn outcome(
 }
 
 /// Largest error relative to the largest number.
-fn error(found: &[f64], truth: &[f64]) -> f64 {
+pub fn error(found: &[f64], truth: &[f64]) -> f64 {
     assert_eq!(found.len(), truth.len());
     let largest = truth.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
     let errors = found.iter().zip(truth).map(|(found, truth)| (found - truth).abs() / largest);
