@@ -30,10 +30,6 @@ fn images(shape: [usize; 4]) -> impl Fn(&Tensor<1>) -> Tensor<4> {
 /// Images `[B, H, W]`: one position, one row, sides that differ, more than a vector.
 const IMAGES: [[usize; 3]; 4] = [[1, 1, 1], [3, 1, 5], [2, 7, 3], [2, 6, 19]];
 
-/// Larger ones for cheap operations: the same number of positions as an image of 32x32, and more
-/// positions and channels than a cube of a GPU has units.
-const LARGE: [([usize; 3], usize); 3] = [([1, 32, 32], 5), ([5, 3, 43], 3), ([2, 2, 3], 512)];
-
 /// What precedes and follows the sums, and what lies around the image.
 const CONVOLUTIONS: [ConvStages; 5] = [
     ConvStages::PLAIN,
@@ -152,84 +148,84 @@ fn couplings() -> Vec<Case> {
 
 fn pointwise() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes =
-        IMAGES.into_iter().flat_map(|image| [1, 2, 3, 18].map(|channels| (image, channels)));
-    for ([b, h, w], channels) in sizes.chain(LARGE) {
-        let [x, half, twice] = [[b, channels, h, w], [b, channels, h, w], [b, 2 * channels, h, w]];
-        let parameters = [1, channels, 1, 1];
-        let size = format!("{x:?}");
-        cases.push(Case::new(
-            format!("concat_elu {size}"),
-            vec![x.to_vec()],
-            move |p| flat(concat_elu::forward(images(x)(&p[0]))),
-            move |p| flat(concat_elu::plain::forward(images(x)(&p[0]))),
-        ));
-        cases.push(Case::new(
-            format!("gated_residual {size}"),
-            vec![half.to_vec(), twice.to_vec()],
-            move |p| flat(gated_residual::forward(images(half)(&p[0]), images(twice)(&p[1]))),
-            move |p| {
-                flat(gated_residual::plain::forward(images(half)(&p[0]), images(twice)(&p[1])))
-            },
-        ));
-        let operands = move |p: &[Tensor<1>]| {
-            (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]))
-        };
-        cases.push(Case::new(
-            format!("channel_norm {size}"),
-            vec![x.to_vec(), parameters.to_vec(), parameters.to_vec()],
-            move |p| {
-                let (x, gain, shift) = operands(p);
-                flat(channel_norm::forward(x, gain, shift, 1e-5))
-            },
-            move |p| {
-                let (x, gain, shift) = operands(p);
-                flat(channel_norm::plain::forward(x, gain, shift, 1e-5))
-            },
-        ));
+    for [b, h, w] in IMAGES {
+        for channels in [2, 3, 18] {
+            let [x, half, twice] =
+                [[b, channels, h, w], [b, channels, h, w], [b, 2 * channels, h, w]];
+            let parameters = [1, channels, 1, 1];
+            let size = format!("{x:?}");
+            cases.push(Case::new(
+                format!("concat_elu {size}"),
+                vec![x.to_vec()],
+                move |p| flat(concat_elu::forward(images(x)(&p[0]))),
+                move |p| flat(concat_elu::plain::forward(images(x)(&p[0]))),
+            ));
+            cases.push(Case::new(
+                format!("gated_residual {size}"),
+                vec![half.to_vec(), twice.to_vec()],
+                move |p| flat(gated_residual::forward(images(half)(&p[0]), images(twice)(&p[1]))),
+                move |p| {
+                    flat(gated_residual::plain::forward(images(half)(&p[0]), images(twice)(&p[1])))
+                },
+            ));
+            let operands = move |p: &[Tensor<1>]| {
+                (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]))
+            };
+            cases.push(Case::new(
+                format!("channel_norm {size}"),
+                vec![x.to_vec(), parameters.to_vec(), parameters.to_vec()],
+                move |p| {
+                    let (x, gain, shift) = operands(p);
+                    flat(channel_norm::forward(x, gain, shift, 1e-5))
+                },
+                move |p| {
+                    let (x, gain, shift) = operands(p);
+                    flat(channel_norm::plain::forward(x, gain, shift, 1e-5))
+                },
+            ));
+        }
     }
     cases
 }
 
 fn gates() -> Vec<Case> {
     let mut cases = Vec::new();
-    let kinds = [
-        (18, PreActivation::Identity, 1),
-        (6, PreActivation::ConcatElu, 1),
-        (5, PreActivation::Identity, 3),
-        (1, PreActivation::ConcatElu, 1),
-    ];
-    let sizes = IMAGES.into_iter().flat_map(|image| kinds.map(|kind| (image, kind)));
-    let large = LARGE.map(|(image, channels)| (image, (channels, PreActivation::ConcatElu, 1)));
-    for ([b, h, w], (channels, before, side)) in sizes.chain(large) {
-        let (x, inputs) = ([b, channels, h, w], if side == 1 { 2 * channels } else { channels });
-        let c = [b, if before == PreActivation::ConcatElu { channels } else { inputs }, h, w];
-        let (weight, parameters) = ([2 * channels, inputs, side, side], [1, channels, 1, 1]);
-        let operands = move |p: &[Tensor<1>]| {
-            let read = |index: usize, shape: [usize; 4]| p[index].clone().reshape(shape);
-            let norm =
-                Norm { gain: read(4, parameters), shift: read(5, parameters), epsilon: 1e-5 };
-            (read(0, x), read(1, c), (read(2, weight), Some(p[3].clone())), norm, before)
-        };
-        cases.push(Case::new(
-            format!("gated_norm of {x:?} behind {before:?}, side {side}"),
-            vec![
-                x.to_vec(),
-                c.to_vec(),
-                weight.to_vec(),
-                vec![2 * channels],
-                vec![channels],
-                vec![channels],
-            ],
-            move |p| {
-                let (x, c, conv, norm, before) = operands(p);
-                flat(gated_norm::forward(x, c, conv, norm, before))
-            },
-            move |p| {
-                let (x, c, conv, norm, before) = operands(p);
-                flat(gated_norm::oracle::forward(x, c, conv, norm, before))
-            },
-        ));
+    for [b, h, w] in IMAGES {
+        for (channels, before, side) in [
+            (18, PreActivation::Identity, 1),
+            (6, PreActivation::ConcatElu, 1),
+            (5, PreActivation::Identity, 3),
+        ] {
+            let (x, inputs) =
+                ([b, channels, h, w], if side == 1 { 2 * channels } else { channels });
+            let c = [b, if before == PreActivation::ConcatElu { channels } else { inputs }, h, w];
+            let (weight, parameters) = ([2 * channels, inputs, side, side], [1, channels, 1, 1]);
+            let operands = move |p: &[Tensor<1>]| {
+                let read = |index: usize, shape: [usize; 4]| p[index].clone().reshape(shape);
+                let norm =
+                    Norm { gain: read(4, parameters), shift: read(5, parameters), epsilon: 1e-5 };
+                (read(0, x), read(1, c), (read(2, weight), Some(p[3].clone())), norm, before)
+            };
+            cases.push(Case::new(
+                format!("gated_norm of {x:?} behind {before:?}, side {side}"),
+                vec![
+                    x.to_vec(),
+                    c.to_vec(),
+                    weight.to_vec(),
+                    vec![2 * channels],
+                    vec![channels],
+                    vec![channels],
+                ],
+                move |p| {
+                    let (x, c, conv, norm, before) = operands(p);
+                    flat(gated_norm::forward(x, c, conv, norm, before))
+                },
+                move |p| {
+                    let (x, c, conv, norm, before) = operands(p);
+                    flat(gated_norm::oracle::forward(x, c, conv, norm, before))
+                },
+            ));
+        }
     }
     cases
 }
