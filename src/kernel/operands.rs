@@ -80,7 +80,7 @@ impl Operand {
     }
 }
 
-/// The operands of one call, all of one type.
+/// The operands of one call. All are of one type, except those whose type the call states.
 #[derive(Debug)]
 pub struct Operands<const N: usize> {
     kernel: &'static str,
@@ -93,15 +93,33 @@ pub struct Operands<const N: usize> {
 pub struct Checked(());
 
 impl<const N: usize> Operands<N> {
-    /// The operands of a call to `kernel`.
+    /// The operands of a call to `kernel`, all of one type.
     ///
     /// # Panics
     /// If the types differ.
     pub fn new(kernel: &'static str, operands: [Operand; N]) -> Self {
-        let call = Self { kernel, operands };
-        let dtype = call.operands[0].dtype;
-        if let Some(other) = call.operands.iter().find(|operand| operand.dtype != dtype) {
-            call.refuse(other, &format!("of {dtype:?}, as `{}` is", call.operands[0].name));
+        Self::of_types(kernel, operands.map(|operand| (operand, None)))
+    }
+
+    /// The operands of a call to `kernel`, each with the type that it must have, or `None` for the
+    /// type of the first.
+    ///
+    /// # Panics
+    /// If an operand has another type.
+    pub fn of_types(kernel: &'static str, operands: [(Operand, Option<DType>); N]) -> Self {
+        let types = operands.each_ref().map(|(_, dtype)| *dtype);
+        let call = Self { kernel, operands: operands.map(|(operand, _)| operand) };
+        let Operand { name, dtype, .. } = &call.operands[0];
+        for (operand, stated) in call.operands.iter().zip(types) {
+            match stated {
+                Some(stated) if operand.dtype != stated => {
+                    call.refuse(operand, &format!("of {stated:?}"))
+                }
+                None if operand.dtype != *dtype => {
+                    call.refuse(operand, &format!("of {dtype:?}, as `{name}` is"))
+                }
+                _ => {}
+            }
         }
         call
     }
@@ -186,8 +204,21 @@ pub fn exactly<const D: usize>(shape: [usize; D]) -> [Option<usize>; D] {
     shape.map(Some)
 }
 
-/// The operands of a call, named after the variables that hold them.
+/// The operands of a call, named after the variables that hold them. Those after a semicolon have
+/// the type that follows their name; all others have the type of the first.
 macro_rules! operands {
+    ($kernel:literal, $($operand:ident),+; $($typed:ident: $dtype:expr),+) => {
+        $crate::kernel::operands::Operands::of_types(
+            $kernel,
+            [
+                $(($crate::kernel::operands::Operand::of(stringify!($operand), &$operand), None),)+
+                $((
+                    $crate::kernel::operands::Operand::of(stringify!($typed), &$typed),
+                    Some($dtype),
+                )),+
+            ],
+        )
+    };
     ($kernel:literal, $($operand:ident),+) => {
         $crate::kernel::operands::Operands::new(
             $kernel,

@@ -4,11 +4,13 @@
 //! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
 //! ```
 //! The kernel keeps no scores. Input, output and the logarithm of each sum suffice for the backward
-//! pass: `O(B·F·P)` elements for `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` describes the
-//! algorithm.
+//! pass: `O(B·F·P)` elements for `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` and `cube/mod.rs`
+//! describe the algorithms.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod ops;
@@ -17,13 +19,15 @@ pub mod plain;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use super::operands::{Checked, Operands, operands};
-use super::served::{FLOATS, NONE, Served};
+#[cfg(any(feature = "flex", feature = "_gpu"))]
+use super::operands::Checked;
+use super::operands::{Operands, operands};
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
 pub use ops::{AttentionGradient, AttentionOps};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// The mixed values.
 ///
@@ -51,7 +55,7 @@ fn check_heads<const N: usize>(call: &Operands<N>, channels: usize, heads: usize
 }
 
 /// Checks that the operands fit, and those of the backward pass if there are any.
-#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "for the CPU's kernels"))]
+#[cfg(any(feature = "flex", feature = "_gpu"))]
 fn check<const N: usize>(call: Operands<N>, heads: usize) -> Checked {
     let [batch, channels, positions] = call.dims("projected");
     check_heads(&call, channels, heads);

@@ -5,9 +5,13 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+#[cfg(feature = "_gpu")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
+#[cfg(feature = "_gpu")]
+use crate::kernel::cube::arithmetic;
 use crate::kernel::node::constant;
 
 /// [The operation](super) on a backend's tensors.
@@ -15,10 +19,17 @@ use crate::kernel::node::constant;
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait AttentionOps: Backend {
     /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and
-    /// the log-sums of the scores `[B, heads, P]`.
+    /// the log-sums of the scores `[B, heads, P]`. The log-sums have the type of the arithmetic:
+    /// that of `projected`, or f32 for 16-bit floats.
+    #[fusion(meta = results)]
     fn self_attention(
         projected: FloatTensor<Self>,
         heads: usize,
@@ -30,9 +41,14 @@ pub trait AttentionOps: Backend {
 ///
 /// # Panics
 /// As in [`AttentionOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait AttentionGradient: Backend {
     /// Gradient of `projected`, from the results of the forward pass.
+    #[fusion(dtype = projected, shape = projected)]
     fn self_attention_backward(
         projected: FloatTensor<Self>,
         output: FloatTensor<Self>,
@@ -40,6 +56,16 @@ pub trait AttentionGradient: Backend {
         gradient: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self>;
+}
+
+/// Shapes and types of the mixed values and the log-sums.
+#[cfg(feature = "_gpu")]
+fn results(projected: &TensorSpec, heads: &usize) -> (TensorSpec, TensorSpec) {
+    let [batch, channels, positions] = projected.shape.dims();
+    (
+        TensorSpec::new([batch, channels / 3, positions].into(), projected.dtype),
+        TensorSpec::new([batch, *heads, positions].into(), arithmetic(projected.dtype)),
+    )
 }
 
 #[derive(Debug)]

@@ -1,0 +1,210 @@
+//! Multi-head attention on the GPU backends, without a matrix of scores (Dao et al. 2022,
+//! FlashAttention). The formulas head [`cpu`](super::super::attention); the symbols are theirs.
+//!
+//! # Forward pass
+//! One cube of 64 units computes the results of one block of 32 queries of one head. It goes over
+//! the keys in blocks of 32. For each it
+//! 1. loads the queries and the keys into shared memory and computes the scores `s`, 32 by 32, of
+//!    which each unit holds 4 by 4 in registers;
+//! 2. finds the largest score `m` so far of each query, multiplies what it has summed by
+//!    `e^(m before − m)`, and writes the weights `w = e^(s − m)` to shared memory;
+//! 3. loads the values and adds `Σ w v` and `Σ w` to the sums.
+//!
+//! At the end `o = Σ w v / Σ w` and `L = m + ln Σ w`. Exponents are at most 0 and `Σ w` is at least
+//! 1, so nothing overflows, whatever the size of the scores. `L` has the type of the arithmetic: in
+//! a 16-bit type its rounding would be a factor of each probability.
+//!
+//! # Backward pass
+//! `p_ij = e^(s_ij − L_i)` is computed anew from the queries and the keys. Three launches:
+//! 1. `D_i = Σ_c g_ci o_ci`, one query a unit;
+//! 2. `dq`: a cube has a block of queries and goes over the keys;
+//! 3. `dk` and `dv`: a cube has a block of keys and goes over the queries.
+//!
+//! The second and the third compute the same probabilities, which costs two of seven products but
+//! needs no atomic additions. Each element is the sum of one unit in a fixed order, so results are
+//! the same in each run.
+//!
+//! # Memory
+//! Shared memory holds three tiles of 32 by 33 elements and, in the forward pass, 8 by 32 partial
+//! results: 13,696 bytes in f32, within the 16 KiB that WebGPU promises, and twice as many in f64.
+//! The device holds operands, results, `L` and `D`: it is linear in positions. For `n = ⌈P/32⌉`
+//! blocks, `E = B·F·P` elements and up to 128 channels a head, the forward pass reads `3·n·E`
+//! elements and writes `E`. Of the backward pass, the second launch reads `5·n·E` and writes `E`;
+//! the third reads `6·n·E` and writes `2·E`. Cubes of one head read the same elements at about the
+//! same time, so most of these come from the device's cache.
+//!
+//! # Any shape
+//! Channels of a head are taken in chunks of at most 32, positions beyond the last are 0 in a tile
+//! and have weight 0. A cube holds sums of up to 128 channels. For heads with more, several cubes
+//! compute the results of a block, and each computes all its scores.
+
+mod backward;
+mod forward;
+mod tile;
+
+use burn::backend::tensor::FloatTensor;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use self::backward::{delta_kernel, key_kernel, query_kernel};
+use self::forward::forward_kernel;
+use self::tile::{SIDE, Split, UNITS};
+use super::check;
+use super::ops::{AttentionGradient, AttentionOps};
+use crate::kernel::cube::{arithmetic, empty, empty_in, scalar, types, unit_each};
+use crate::kernel::operands::operands;
+
+/// What the launches of one call have in common.
+struct Call {
+    batch: usize,
+    heads: usize,
+    positions: usize,
+    split: Split,
+    /// Number of cubes that have a block.
+    cubes: usize,
+}
+
+impl Call {
+    fn new(projected: &CubeTensor, heads: usize) -> Self {
+        let [batch, channels, positions] = projected.meta.shape().dims();
+        let split = Split::new(channels / (3 * heads));
+        let cubes = batch * heads * split.n_groups() * positions.div_ceil(SIDE);
+        Self { batch, heads, positions, split, cubes }
+    }
+
+    /// Shape of the mixed values.
+    fn mixed(&self) -> [usize; 3] {
+        [self.batch, self.heads * self.split.channels, self.positions]
+    }
+
+    /// Shape of a number for each head and query.
+    fn each(&self) -> [usize; 3] {
+        [self.batch, self.heads, self.positions]
+    }
+
+    fn grid(&self, like: &CubeTensor) -> (CubeCount, CubeDim) {
+        let units = CubeDim::new_1d(UNITS as u32);
+        (cubecl::calculate_cube_count_elemwise(&like.client, self.cubes * UNITS, units), units)
+    }
+
+    /// `1/√d`.
+    fn scale(&self, like: &CubeTensor) -> InputScalar {
+        scalar((self.split.channels as f64).powf(-0.5), like.dtype)
+    }
+}
+
+impl AttentionOps for CubeBackend {
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        check(operands!("self_attention", projected), heads);
+        let projected = into_contiguous(projected);
+        let call = Call::new(&projected, heads);
+        let output = empty(&projected, call.mixed());
+        let log_sums = empty_in(&projected, arithmetic(projected.dtype), call.each());
+        let (count, units) = call.grid(&projected);
+        let scale = call.scale(&projected);
+        let (storage, arithmetic) = types(projected.dtype);
+        forward_kernel::launch(
+            &output.client,
+            count,
+            units,
+            projected.into_tensor_arg(),
+            output.clone().into_tensor_arg(),
+            log_sums.clone().into_tensor_arg(),
+            heads as u32,
+            call.positions as u32,
+            call.cubes as u32,
+            scale,
+            call.split,
+            storage,
+            arithmetic,
+        );
+        (output, log_sums)
+    }
+}
+
+impl AttentionGradient for CubeBackend {
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let precise = arithmetic(projected.dtype);
+        let call = operands!(
+            "self_attention_backward", projected, output, gradient;
+            log_sums: precise
+        );
+        check(call, heads);
+        let [projected, output, log_sums, gradient] =
+            [projected, output, log_sums, gradient].map(into_contiguous);
+        let call = Call::new(&projected, heads);
+        let deltas = deltas(&call, output, gradient.clone());
+        let of_projected = empty(&projected, projected.meta.shape().clone());
+        let (storage, arithmetic) = types(projected.dtype);
+        let scale = call.scale(&projected);
+        let (count, units) = call.grid(&projected);
+        query_kernel::launch(
+            &of_projected.client,
+            count,
+            units,
+            projected.clone().into_tensor_arg(),
+            log_sums.clone().into_tensor_arg(),
+            deltas.clone().into_tensor_arg(),
+            gradient.clone().into_tensor_arg(),
+            of_projected.clone().into_tensor_arg(),
+            heads as u32,
+            call.positions as u32,
+            call.cubes as u32,
+            scale,
+            call.split,
+            storage,
+            arithmetic,
+        );
+        let scale = call.scale(&projected);
+        let (count, units) = call.grid(&projected);
+        key_kernel::launch(
+            &of_projected.client,
+            count,
+            units,
+            projected.into_tensor_arg(),
+            log_sums.into_tensor_arg(),
+            deltas.into_tensor_arg(),
+            gradient.into_tensor_arg(),
+            of_projected.clone().into_tensor_arg(),
+            heads as u32,
+            call.positions as u32,
+            call.cubes as u32,
+            scale,
+            call.split,
+            storage,
+            arithmetic,
+        );
+        of_projected
+    }
+}
+
+/// `D [B, heads, P]`, in the type of the arithmetic.
+fn deltas(call: &Call, output: CubeTensor, gradient: CubeTensor) -> CubeTensor {
+    let deltas = empty_in(&output, arithmetic(output.dtype), call.each());
+    let (count, units) = unit_each(&output, call.each().iter().product());
+    let (storage, arithmetic) = types(output.dtype);
+    delta_kernel::launch(
+        &deltas.client,
+        count,
+        units,
+        output.into_tensor_arg(),
+        gradient.into_tensor_arg(),
+        deltas.clone().into_tensor_arg(),
+        call.positions as u32,
+        call.split.channels as u32,
+        storage,
+        arithmetic,
+    );
+    deltas
+}
