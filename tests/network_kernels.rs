@@ -231,19 +231,30 @@ fn gates() -> Vec<Case> {
 }
 
 fn attentions() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for [b, h, w] in IMAGES {
-        for (filters, heads) in [(1, 1), (6, 2), (32, 4), (24, 1)] {
-            let shape = [b, 3 * filters, h, w];
-            cases.push(Case::new(
-                format!("attention of {heads} heads, {shape:?}"),
-                vec![shape.to_vec()],
-                move |p| flat(attention::forward(images(shape)(&p[0]), heads)),
-                move |p| flat(attention::plain::forward(images(shape)(&p[0]), heads)),
-            ));
-        }
-    }
-    cases
+    let several = IMAGES.into_iter().flat_map(|image| {
+        [(1, 1), (6, 2), (32, 4), (24, 1)].map(|(filters, heads)| (image, filters, heads))
+    });
+    // Odd heads, a channel a head, more channels than a block of the GPU's kernels has, more than
+    // one of their cubes holds; one position, and many whole blocks.
+    let further = [
+        ([2, 1, 1], 9, 3),
+        ([2, 5, 7], 15, 5),
+        ([1, 32, 32], 3, 3),
+        ([1, 32, 32], 24, 1),
+        ([2, 3, 11], 40, 1),
+        ([1, 5, 8], 128, 1),
+        ([1, 3, 13], 170, 1),
+    ];
+    let case = |([b, h, w], filters, heads): ([usize; 3], usize, usize)| {
+        let shape = [b, 3 * filters, h, w];
+        Case::new(
+            format!("attention of {heads} heads, {shape:?}"),
+            vec![shape.to_vec()],
+            move |p| flat(attention::forward(images(shape)(&p[0]), heads)),
+            move |p| flat(attention::plain::forward(images(shape)(&p[0]), heads)),
+        )
+    };
+    several.chain(further).map(case).collect()
 }
 
 fn layers() -> Vec<Case> {

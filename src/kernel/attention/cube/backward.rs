@@ -48,6 +48,7 @@ pub fn query_kernel<F: Float, N: Float>(
     gradient: &Tensor<F>,
     of_projected: &mut Tensor<F>,
     heads: u32,
+    channels: u32,
     positions: u32,
     cubes: u32,
     scale: InputScalar,
@@ -55,11 +56,10 @@ pub fn query_kernel<F: Float, N: Float>(
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let channels = comptime!(split.channels);
     let held = comptime!(split.held());
-    let here = block(positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize, positions as usize, channels);
-    let mixed = here.head * channels * positions as usize;
+    let here = block(channels, positions, cubes, split);
+    let (query, key, value) = bases(&here, heads as usize);
+    let mixed = here.head * here.channels * here.positions;
     let scale = scale.get::<N>();
     let (x, y) = (unit_x(), unit_y());
 
@@ -148,6 +148,7 @@ pub fn key_kernel<F: Float, N: Float>(
     gradient: &Tensor<F>,
     of_projected: &mut Tensor<F>,
     heads: u32,
+    channels: u32,
     positions: u32,
     cubes: u32,
     scale: InputScalar,
@@ -155,11 +156,10 @@ pub fn key_kernel<F: Float, N: Float>(
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let channels = comptime!(split.channels);
     let held = comptime!(split.held());
-    let here = block(positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize, positions as usize, channels);
-    let mixed = here.head * channels * positions as usize;
+    let here = block(channels, positions, cubes, split);
+    let (query, key, value) = bases(&here, heads as usize);
+    let mixed = here.head * here.channels * here.positions;
     let scale = scale.get::<N>();
     let (x, y) = (unit_x(), unit_y());
 

@@ -11,16 +11,12 @@ use super::tile::{
 /// all values are.
 const LOWEST: f32 = -3.0e38;
 
-/// The place of the first query, key and value channel of a head.
+/// The places of the first query, key and value of a head in `projected`.
 #[cube]
-pub fn bases(
-    block: &Block,
-    heads: usize,
-    positions: usize,
-    channels: usize,
-) -> (usize, usize, usize) {
-    let part = heads * channels * positions;
-    let query = block.head / heads * 3 * part + block.head % heads * channels * positions;
+pub fn bases(block: &Block, heads: usize) -> (usize, usize, usize) {
+    let head = block.channels * block.positions;
+    let part = heads * head;
+    let query = block.head / heads * 3 * part + block.head % heads * head;
     (query, query + part, query + 2 * part)
 }
 
@@ -31,6 +27,7 @@ pub fn forward_kernel<F: Float, N: Float>(
     output: &mut Tensor<F>,
     log_sums: &mut Tensor<N>,
     heads: u32,
+    channels: u32,
     positions: u32,
     cubes: u32,
     scale: InputScalar,
@@ -38,10 +35,9 @@ pub fn forward_kernel<F: Float, N: Float>(
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let channels = comptime!(split.channels);
     let held = comptime!(split.held());
-    let here = block(positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize, positions as usize, channels);
+    let here = block(channels, positions, cubes, split);
+    let (query, key, value) = bases(&here, heads as usize);
     let scale = scale.get::<N>();
     let (x, y) = (unit_x(), unit_y());
 
@@ -150,6 +146,6 @@ pub fn forward_kernel<F: Float, N: Float>(
             log_sums[here.head * here.positions + position] = largest[a] + N::ln(sum);
         }
     }
-    let base = here.head * channels * here.positions;
+    let base = here.head * here.channels * here.positions;
     store::<F, N>(output, &mixed, &factors, base, &here, split);
 }

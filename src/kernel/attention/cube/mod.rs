@@ -60,6 +60,8 @@ use crate::kernel::operands::operands;
 struct Call {
     batch: usize,
     heads: usize,
+    /// Channels of a head.
+    channels: usize,
     positions: usize,
     split: Split,
     /// Number of cubes that have a block.
@@ -69,14 +71,15 @@ struct Call {
 impl Call {
     fn new(projected: &CubeTensor, heads: usize) -> Self {
         let [batch, channels, positions] = projected.meta.shape().dims();
-        let split = Split::new(channels / (3 * heads));
-        let cubes = batch * heads * split.n_groups() * positions.div_ceil(SIDE);
-        Self { batch, heads, positions, split, cubes }
+        let channels = channels / (3 * heads);
+        let split = Split::new(channels);
+        let cubes = batch * heads * split.n_groups(channels) * positions.div_ceil(SIDE);
+        Self { batch, heads, channels, positions, split, cubes }
     }
 
     /// Shape of the mixed values.
     fn mixed(&self) -> [usize; 3] {
-        [self.batch, self.heads * self.split.channels, self.positions]
+        [self.batch, self.heads * self.channels, self.positions]
     }
 
     /// Shape of a number for each head and query.
@@ -91,7 +94,7 @@ impl Call {
 
     /// `1/√d`.
     fn scale(&self, like: &CubeTensor) -> InputScalar {
-        scalar((self.split.channels as f64).powf(-0.5), like.dtype)
+        scalar((self.channels as f64).powf(-0.5), like.dtype)
     }
 }
 
@@ -116,6 +119,7 @@ impl AttentionOps for CubeBackend {
             output.clone().into_tensor_arg(),
             log_sums.clone().into_tensor_arg(),
             heads as u32,
+            call.channels as u32,
             call.positions as u32,
             call.cubes as u32,
             scale,
@@ -159,6 +163,7 @@ impl AttentionGradient for CubeBackend {
             gradient.clone().into_tensor_arg(),
             of_projected.clone().into_tensor_arg(),
             heads as u32,
+            call.channels as u32,
             call.positions as u32,
             call.cubes as u32,
             scale,
@@ -178,6 +183,7 @@ impl AttentionGradient for CubeBackend {
             gradient.into_tensor_arg(),
             of_projected.clone().into_tensor_arg(),
             heads as u32,
+            call.channels as u32,
             call.positions as u32,
             call.cubes as u32,
             scale,
@@ -202,7 +208,7 @@ fn deltas(call: &Call, output: CubeTensor, gradient: CubeTensor) -> CubeTensor {
         gradient.into_tensor_arg(),
         deltas.clone().into_tensor_arg(),
         call.positions as u32,
-        call.split.channels as u32,
+        call.channels as u32,
         storage,
         arithmetic,
     );

@@ -27,15 +27,14 @@ const STRIDE: usize = SIDE + 1;
 /// Most chunks of channels for which a cube holds sums. It bounds the registers of a unit.
 const MAX_CHUNKS: usize = 4;
 
-/// How the channels of a head are divided.
+/// How the channels of a head are divided. A kernel is compiled for each value, of which there are
+/// seven.
 ///
 /// A *chunk* is what fits in the rows of a tile, and a *group* is the chunks for which one cube
-/// computes results. There is one chunk for up to 32 channels, and one group for up to 128. More
-/// groups compute the same scores anew.
+/// computes results. There is one chunk for up to 32 channels, and one group for up to 128. Each
+/// group computes the scores anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Split {
-    /// Channels of a head.
-    pub channels: usize,
     /// Rows of a chunk that one unit computes; a chunk has eight times as many.
     pub rows: usize,
     /// Chunks of a group.
@@ -46,7 +45,7 @@ impl Split {
     pub fn new(channels: usize) -> Self {
         let rows = channels.min(SIDE).div_ceil(LANES);
         let chunks = channels.div_ceil(rows * LANES).min(MAX_CHUNKS);
-        Self { channels, rows, chunks }
+        Self { rows, chunks }
     }
 
     /// Channels of a chunk.
@@ -54,14 +53,9 @@ impl Split {
         self.rows * LANES
     }
 
-    /// Number of chunks.
-    pub const fn n_chunks(self) -> usize {
-        self.channels.div_ceil(self.width())
-    }
-
-    /// Number of groups.
-    pub const fn n_groups(self) -> usize {
-        self.n_chunks().div_ceil(self.chunks)
+    /// Number of groups of a head of so many channels.
+    pub const fn n_groups(self, channels: usize) -> usize {
+        channels.div_ceil(self.width() * self.chunks)
     }
 
     /// Results that one unit holds.
@@ -79,21 +73,25 @@ pub struct Block {
     pub start: usize,
     /// The first chunk of its group.
     pub chunk: usize,
+    /// Channels of a head.
+    pub channels: usize,
     /// Number of positions; 0 in a cube that the grid has in excess, which then does nothing.
     pub positions: usize,
 }
 
 /// The block of this cube: blocks of one head follow each other.
 #[cube]
-pub fn block(positions: u32, cubes: u32, #[comptime] split: Split) -> Block {
+pub fn block(channels: u32, positions: u32, cubes: u32, #[comptime] split: Split) -> Block {
     let cube = CUBE_POS as usize;
+    let chunks = comptime!(split.chunks);
     let blocks = (positions as usize).div_ceil(SIDE);
-    let (n_groups, chunks) = comptime!((split.n_groups(), split.chunks));
+    let groups = (channels as usize).div_ceil(comptime!(split.width() * split.chunks));
     let others = cube / blocks;
     Block {
-        head: others / n_groups,
+        head: others / groups,
         start: cube % blocks * SIDE,
-        chunk: others % n_groups * chunks,
+        chunk: others % groups * chunks,
+        channels: channels as usize,
         positions: select(cube < cubes as usize, positions as usize, 0),
     }
 }
@@ -125,7 +123,7 @@ pub fn place(row: usize, column: usize) -> usize {
 /// Loads a chunk of channels of one head at the positions from `start`: row `c` of the tile is a
 /// channel. `base` is the place of the head's first channel. Elements outside the head are 0.
 ///
-/// Every unit has to call it. It waits until all units have finished with the tile before, and
+/// Every unit has to call it. It waits until all units have finished with what the tile held, and
 /// until they have loaded it.
 #[cube]
 pub fn load<F: Float, N: Float>(
@@ -134,21 +132,22 @@ pub fn load<F: Float, N: Float>(
     base: usize,
     chunk: usize,
     start: usize,
-    positions: usize,
+    block: &Block,
     #[comptime] split: Split,
 ) {
-    let (width, channels) = comptime!((split.width(), split.channels));
+    let width = comptime!(split.width());
     let column = UNIT_POS as usize % SIDE;
     let first = UNIT_POS as usize / SIDE;
+    let position = start + column;
     sync_cube();
     for step in 0..comptime!(width * SIDE / UNITS) {
         let row = first + step * comptime!(UNITS / SIDE);
         let channel = chunk * width + row;
-        let mut element = N::cast_from(UNIT_POS) * N::new(0.0);
-        if channel < channels && start + column < positions {
-            element = N::cast_from(from[base + channel * positions + start + column]);
-        }
-        tile[place(row, column)] = element;
+        let inside = channel < block.channels && position < block.positions;
+        // Outside, an element that exists is read and not used.
+        let index = base + channel * block.positions + position;
+        let element = N::cast_from(from[select(inside, index, 0)]);
+        tile[place(row, column)] = select(inside, element, N::new(0.0));
     }
     sync_cube();
 }
@@ -221,7 +220,7 @@ pub fn add_mixed_group<F: Float, N: Float>(
 ) {
     #[unroll]
     for chunk in 0..comptime!(split.chunks) {
-        load::<F, N>(other, from, base, block.chunk + chunk, start, block.positions, split);
+        load::<F, N>(other, from, base, block.chunk + chunk, start, block, split);
         add_mixed::<N>(sums, &*other, weights, chunk, split);
     }
 }
@@ -241,9 +240,9 @@ pub fn inner<F: Float, N: Float>(
     #[comptime] split: Split,
 ) {
     clear::<N>(sums, comptime!(EACH * EACH));
-    for chunk in 0..comptime!(split.n_chunks()) {
-        load::<F, N>(own, own_from, own_base, chunk, block.start, block.positions, split);
-        load::<F, N>(other, other_from, other_base, chunk, other_start, block.positions, split);
+    for chunk in 0..block.channels.div_ceil(comptime!(split.width())) {
+        load::<F, N>(own, own_from, own_base, chunk, block.start, block, split);
+        load::<F, N>(other, other_from, other_base, chunk, other_start, block, split);
         add_inner::<N>(sums, &*own, &*other, split);
     }
 }
@@ -269,7 +268,7 @@ pub fn store<F: Float, N: Float>(
     #[comptime] split: Split,
 ) {
     let (x, y) = (unit_x(), unit_y());
-    let (rows, width, channels) = comptime!((split.rows, split.width(), split.channels));
+    let (rows, width) = comptime!((split.rows, split.width()));
     #[unroll]
     for chunk in 0..comptime!(split.chunks) {
         #[unroll]
@@ -278,7 +277,7 @@ pub fn store<F: Float, N: Float>(
             #[unroll]
             for a in 0..EACH {
                 let position = block.start + x + a * LANES;
-                if channel < channels && position < block.positions {
+                if channel < block.channels && position < block.positions {
                     let result = sums[(chunk * rows + r) * EACH + a] * factors[a];
                     to[base + channel * block.positions + position] = F::cast_from(result);
                 }
