@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::forward::bases;
 use super::tile::{
-    EACH, LANES, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store, unit_x,
+    EACH, Four, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store, unit_x,
     unit_y,
 };
 
@@ -34,9 +34,15 @@ pub fn delta_kernel<F: Float, N: Float>(
 
 /// `p_ij`, at most 1. The comparison lets NaN pass.
 #[cube]
-fn probability<N: Float>(score: N, log_sum: N) -> N {
-    let exponent = score - log_sum;
-    N::exp(select(exponent > N::new(0.0), N::new(0.0), exponent))
+fn probability<N: Float>(score: Four<N>, log_sum: Four<N>) -> Four<N> {
+    let exponents = score - log_sum;
+    let mut bounded = exponents;
+    #[unroll]
+    for a in 0..EACH {
+        let exponent = exponents.extract(a);
+        bounded.insert(a, select(exponent > N::new(0.0), N::new(0.0), exponent));
+    }
+    Four::<N>::exp(bounded)
 }
 
 /// `dq` of a block of queries.
@@ -60,28 +66,26 @@ pub fn query_kernel<F: Float, N: Float>(
     let here = block(channels, positions, cubes, split);
     let (query, key, value) = bases(&here, heads as usize);
     let mixed = here.head * here.channels * here.positions;
-    let scale = scale.get::<N>();
+    let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
 
     let mut own = new_tile::<N>();
     let mut others = new_tile::<N>();
     let mut weights = new_tile::<N>();
 
-    let mut scores = Array::<N>::new(comptime!(EACH * EACH));
-    let mut slopes = Array::<N>::new(comptime!(EACH * EACH));
-    let mut of_queries = Array::<N>::new(held);
+    let mut scores = Array::<Four<N>>::new(EACH);
+    let mut slopes = Array::<Four<N>>::new(EACH);
+    let mut of_queries = Array::<Four<N>>::new(held);
     clear::<N>(&mut of_queries, held);
-    let mut log_sum = Array::<N>::new(EACH);
-    let mut delta = Array::<N>::new(EACH);
-    clear::<N>(&mut log_sum, EACH);
-    clear::<N>(&mut delta, EACH);
+    let mut log_sum = Four::<N>::empty();
+    let mut delta = Four::<N>::empty();
     #[unroll]
     for a in 0..EACH {
-        let position = here.start + x + a * LANES;
-        if position < here.positions {
-            log_sum[a] = log_sums[here.head * here.positions + position];
-            delta[a] = deltas[here.head * here.positions + position];
-        }
+        let position = here.start + x * EACH + a;
+        let is_query = position < here.positions;
+        let index = select(is_query, here.head * here.positions + position, 0);
+        log_sum.insert(a, select(is_query, log_sums[index], N::new(0.0)));
+        delta.insert(a, select(is_query, deltas[index], N::new(0.0)));
     }
 
     for keys in 0..here.positions.div_ceil(SIDE) {
@@ -111,14 +115,10 @@ pub fn query_kernel<F: Float, N: Float>(
             split,
         );
         #[unroll]
-        for a in 0..EACH {
-            #[unroll]
-            for b in 0..EACH {
-                // Keys beyond the last are 0 in the product below.
-                let weight = probability::<N>(scores[b * EACH + a] * scale, log_sum[a]);
-                weights[place(y + b * LANES, x + a * LANES)] =
-                    weight * (slopes[b * EACH + a] - delta[a]);
-            }
+        for b in 0..EACH {
+            // Keys beyond the last are 0 in the product below.
+            let weight = probability::<N>(scores[b] * scale, log_sum);
+            weights[place(y * EACH + b, x)] = weight * (slopes[b] - delta);
         }
         add_mixed_group::<F, N>(
             &mut of_queries,
@@ -131,12 +131,7 @@ pub fn query_kernel<F: Float, N: Float>(
             split,
         );
     }
-    let mut factors = Array::<N>::new(EACH);
-    #[unroll]
-    for a in 0..EACH {
-        factors[a] = scale;
-    }
-    store::<F, N>(of_projected, &of_queries, &factors, query, &here, split);
+    store::<F, N>(of_projected, &of_queries, scale, query, &here, split);
 }
 
 /// `dk` and `dv` of a block of keys.
@@ -160,17 +155,17 @@ pub fn key_kernel<F: Float, N: Float>(
     let here = block(channels, positions, cubes, split);
     let (query, key, value) = bases(&here, heads as usize);
     let mixed = here.head * here.channels * here.positions;
-    let scale = scale.get::<N>();
+    let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
 
     let mut own = new_tile::<N>();
     let mut others = new_tile::<N>();
     let mut weights = new_tile::<N>();
 
-    let mut scores = Array::<N>::new(comptime!(EACH * EACH));
-    let mut slopes = Array::<N>::new(comptime!(EACH * EACH));
-    let mut of_keys = Array::<N>::new(held);
-    let mut of_values = Array::<N>::new(held);
+    let mut scores = Array::<Four<N>>::new(EACH);
+    let mut slopes = Array::<Four<N>>::new(EACH);
+    let mut of_keys = Array::<Four<N>>::new(held);
+    let mut of_values = Array::<Four<N>>::new(held);
     clear::<N>(&mut of_keys, held);
     clear::<N>(&mut of_values, held);
 
@@ -202,18 +197,19 @@ pub fn key_kernel<F: Float, N: Float>(
         );
         #[unroll]
         for b in 0..EACH {
-            let position = start + y + b * LANES;
-            let is_query = position < here.positions;
-            let index = here.head * here.positions + select(is_query, position, 0);
-            let (log_sum, delta) = (log_sums[index], deltas[index]);
-            #[unroll]
-            for a in 0..EACH {
-                let weight = probability::<N>(scores[b * EACH + a] * scale, log_sum);
-                let weight = select(is_query, weight, N::new(0.0));
-                weights[place(y + b * LANES, x + a * LANES)] = weight;
-                // From here on the gradient of the score.
-                scores[b * EACH + a] = weight * (slopes[b * EACH + a] - delta);
-            }
+            let row = y * EACH + b;
+            let is_query = start + row < here.positions;
+            let index = select(is_query, here.head * here.positions + start + row, 0);
+            let log_sum = Four::<N>::new(log_sums[index]);
+            let delta = Four::<N>::new(deltas[index]);
+            let weight = select(
+                is_query,
+                probability::<N>(scores[b] * scale, log_sum),
+                Four::<N>::new(N::new(0.0)),
+            );
+            weights[place(row, x)] = weight;
+            // From here on the gradient of the score.
+            scores[b] = weight * (slopes[b] - delta);
         }
         add_mixed_group::<F, N>(
             &mut of_values,
@@ -228,10 +224,7 @@ pub fn key_kernel<F: Float, N: Float>(
         sync_cube();
         #[unroll]
         for b in 0..EACH {
-            #[unroll]
-            for a in 0..EACH {
-                weights[place(y + b * LANES, x + a * LANES)] = scores[b * EACH + a];
-            }
+            weights[place(y * EACH + b, x)] = scores[b];
         }
         add_mixed_group::<F, N>(
             &mut of_keys,
@@ -244,15 +237,7 @@ pub fn key_kernel<F: Float, N: Float>(
             split,
         );
     }
-    let mut factors = Array::<N>::new(EACH);
-    #[unroll]
-    for a in 0..EACH {
-        factors[a] = scale;
-    }
-    store::<F, N>(of_projected, &of_keys, &factors, key, &here, split);
-    #[unroll]
-    for a in 0..EACH {
-        factors[a] = N::new(1.0);
-    }
-    store::<F, N>(of_projected, &of_values, &factors, value, &here, split);
+    store::<F, N>(of_projected, &of_keys, scale, key, &here, split);
+    let one = Four::<N>::new(N::new(1.0));
+    store::<F, N>(of_projected, &of_values, one, value, &here, split);
 }

@@ -3,8 +3,8 @@
 use cubecl::prelude::*;
 
 use super::tile::{
-    Block, EACH, LANES, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store,
-    unit_x, unit_y,
+    Block, EACH, Four, LANES, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place,
+    store, unit_x, unit_y,
 };
 
 /// Initial value of a running maximum: below every score, and finite, since WGSL may assume that
@@ -38,27 +38,23 @@ pub fn forward_kernel<F: Float, N: Float>(
     let held = comptime!(split.held());
     let here = block(channels, positions, cubes, split);
     let (query, key, value) = bases(&here, heads as usize);
-    let scale = scale.get::<N>();
+    let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
 
     let mut queries = new_tile::<N>();
     let mut others = new_tile::<N>();
     let mut weights = new_tile::<N>();
     // A number of each unit for each of its queries.
-    let mut partial = Shared::<[N]>::new_slice(comptime!(LANES * SIDE));
+    let mut partial = Shared::<[Four<N>]>::new_slice(comptime!(LANES * LANES));
 
-    let mut scores = Array::<N>::new(comptime!(EACH * EACH));
-    let mut mixed = Array::<N>::new(held);
+    let mut scores = Array::<Four<N>>::new(EACH);
+    let mut mixed = Array::<Four<N>>::new(held);
     clear::<N>(&mut mixed, held);
     // The largest score so far of each query of the unit, and the sum of the exponentials over the
-    // unit's keys, relative to it.
-    let mut largest = Array::<N>::new(EACH);
-    let mut sums = Array::<N>::new(EACH);
-    clear::<N>(&mut sums, EACH);
-    #[unroll]
-    for a in 0..EACH {
-        largest[a] = N::cast_from(LOWEST);
-    }
+    // unit's keys, relative to it. They begin at values that the compiler does not know.
+    let zero = N::cast_from(UNIT_POS) * N::new(0.0);
+    let mut largest = Four::<N>::new(zero + N::cast_from(LOWEST));
+    let mut sums = Four::<N>::new(zero);
 
     for keys in 0..here.positions.div_ceil(SIDE) {
         let start = keys * SIDE;
@@ -74,44 +70,35 @@ pub fn forward_kernel<F: Float, N: Float>(
             &here,
             split,
         );
+        let mut most = largest;
         #[unroll]
-        for a in 0..EACH {
-            let mut most = largest[a];
-            #[unroll]
-            for b in 0..EACH {
-                let score = scores[b * EACH + a] * scale;
-                scores[b * EACH + a] = score;
-                let is_key = start + y + b * LANES < here.positions;
-                most = select(is_key, N::max(most, score), most);
+        for b in 0..EACH {
+            let score = scores[b] * scale;
+            scores[b] = score;
+            if start + y * EACH + b < here.positions {
+                most = Four::<N>::max(most, score);
             }
-            partial[y * SIDE + x + a * LANES] = most;
         }
+        partial[y * LANES + x] = most;
         sync_cube();
+        for lane in 0..LANES {
+            most = Four::<N>::max(most, partial[lane * LANES + x]);
+        }
+        let rescale = Four::<N>::exp(largest - most);
+        largest = most;
+        sums *= rescale;
         #[unroll]
-        for a in 0..EACH {
-            let mut most = largest[a];
-            for lane in 0..LANES {
-                most = N::max(most, partial[lane * SIDE + x + a * LANES]);
-            }
-            let rescale = N::exp(largest[a] - most);
-            largest[a] = most;
-            let mut sum = sums[a] * rescale;
-            #[unroll]
-            for b in 0..EACH {
-                let row = y + b * LANES;
-                let weight = select(
-                    start + row < here.positions,
-                    N::exp(scores[b * EACH + a] - most),
-                    N::new(0.0),
-                );
-                sum += weight;
-                weights[place(row, x + a * LANES)] = weight;
-            }
-            sums[a] = sum;
-            #[unroll]
-            for r in 0..comptime!(held / EACH) {
-                mixed[r * EACH + a] *= rescale;
-            }
+        for b in 0..EACH {
+            let row = y * EACH + b;
+            let is_key = start + row < here.positions;
+            let weight =
+                select(is_key, Four::<N>::exp(scores[b] - most), Four::<N>::new(N::new(0.0)));
+            sums += weight;
+            weights[place(row, x)] = weight;
+        }
+        #[unroll]
+        for r in 0..held {
+            mixed[r] *= rescale;
         }
         add_mixed_group::<F, N>(
             &mut mixed,
@@ -127,25 +114,22 @@ pub fn forward_kernel<F: Float, N: Float>(
 
     // The sums over all keys.
     sync_cube();
-    #[unroll]
-    for a in 0..EACH {
-        partial[y * SIDE + x + a * LANES] = sums[a];
-    }
+    partial[y * LANES + x] = sums;
     sync_cube();
-    let mut factors = Array::<N>::new(EACH);
-    #[unroll]
-    for a in 0..EACH {
-        let column = x + a * LANES;
-        let mut sum = partial[column];
-        for lane in 1..LANES {
-            sum += partial[lane * SIDE + column];
-        }
-        factors[a] = N::new(1.0) / sum;
-        let position = here.start + column;
-        if y == 0 && here.chunk == 0 && position < here.positions {
-            log_sums[here.head * here.positions + position] = largest[a] + N::ln(sum);
+    let mut sum = partial[x];
+    for lane in 1..LANES {
+        sum += partial[lane * LANES + x];
+    }
+    if y == 0 && here.chunk == 0 {
+        let log_sum = largest + Four::<N>::ln(sum);
+        let position = here.start + x * EACH;
+        #[unroll]
+        for a in 0..EACH {
+            if position + a < here.positions {
+                log_sums[here.head * here.positions + position + a] = log_sum.extract(a);
+            }
         }
     }
     let base = here.head * here.channels * here.positions;
-    store::<F, N>(output, &mixed, &factors, base, &here, split);
+    store::<F, N>(output, &mixed, Four::<N>::new(N::new(1.0)) / sum, base, &here, split);
 }

@@ -1,5 +1,5 @@
 //! Multi-head attention on the GPU backends, without a matrix of scores (Dao et al. 2022,
-//! FlashAttention). The formulas head [`cpu`](super::super::attention); the symbols are theirs.
+//! FlashAttention). The formulas head `cpu/mod.rs`; the symbols are theirs.
 //!
 //! # Forward pass
 //! One cube of 64 units computes the results of one block of 32 queries of one head. It goes over
@@ -25,8 +25,8 @@
 //! the same in each run.
 //!
 //! # Memory
-//! Shared memory holds three tiles of 32 by 33 elements and, in the forward pass, 8 by 32 partial
-//! results: 13,696 bytes in f32, within the 16 KiB that WebGPU promises, and twice as many in f64.
+//! Shared memory holds three tiles of 32 by 36 elements and, in the forward pass, 8 by 32 partial
+//! results: 14,848 bytes in f32, within the 16 KiB that WebGPU promises, and twice as many in f64.
 //! The device holds operands, results, `L` and `D`: it is linear in positions. For `n = ⌈P/32⌉`
 //! blocks, `E = B·F·P` elements and up to 128 channels a head, the forward pass reads `3·n·E`
 //! elements and writes `E`. Of the backward pass, the second launch reads `5·n·E` and writes `E`;

@@ -1,10 +1,8 @@
 //! Tiles in shared memory, and the two products of them that attention consists of.
 //!
-//! A tile has [`SIDE`] rows of [`SIDE`] positions. The units of a cube stand in a square of
-//! [`LANES`] by [`LANES`]. Unit `(x, y)` computes the elements of a product in the columns
-//! `x + 8a` and the rows `y + 8b`: neighbouring units read neighbouring elements, and each number
-//! that a unit reads from shared memory takes part in four multiply-adds or as many as there are
-//! rows.
+//! A tile has [`SIDE`] rows of [`SIDE`] positions, in vectors of four. The units of a cube form a
+//! square of [`LANES`] by [`LANES`]. Unit `(x, y)` computes the columns `4x..4x + 4` of a product,
+//! so what it reads from shared memory are vectors, and each takes part in several multiply-adds.
 
 use cubecl::prelude::*;
 
@@ -20,9 +18,12 @@ pub const EACH: usize = SIDE / LANES;
 /// Units of a cube.
 pub const UNITS: usize = LANES * LANES;
 
-/// Distance from one row of a tile to the next: no power of two, so that elements of a column lie
-/// in different banks of the shared memory.
-const STRIDE: usize = SIDE + 1;
+/// Vectors from one row of a tile to the next: one more than there are, so that elements of a
+/// column lie in different banks of the shared memory.
+const STRIDE: usize = LANES + 1;
+
+/// Neighbouring positions, of which a unit has as many.
+pub type Four<N> = Vector<N, Const<4>>;
 
 /// Most chunks of channels for which a cube holds sums. It bounds the registers of a unit.
 const MAX_CHUNKS: usize = 4;
@@ -58,9 +59,9 @@ impl Split {
         channels.div_ceil(self.width() * self.chunks)
     }
 
-    /// Results that one unit holds.
+    /// Vectors of results that one unit holds.
     pub const fn held(self) -> usize {
-        self.chunks * self.rows * EACH
+        self.chunks * self.rows
     }
 }
 
@@ -110,14 +111,14 @@ pub fn unit_y() -> usize {
 
 /// Memory for a tile.
 #[cube]
-pub fn new_tile<N: Float>() -> Shared<[N]> {
-    Shared::<[N]>::new_slice(comptime!(SIDE * STRIDE))
+pub fn new_tile<N: Float>() -> Shared<[Four<N>]> {
+    Shared::<[Four<N>]>::new_slice(comptime!(SIDE * STRIDE))
 }
 
-/// The place of an element in a tile.
+/// The place of a vector in a tile.
 #[cube]
-pub fn place(row: usize, column: usize) -> usize {
-    row * STRIDE + column
+pub fn place(row: usize, vector: usize) -> usize {
+    row * STRIDE + vector
 }
 
 /// Loads a chunk of channels of one head at the positions from `start`: row `c` of the tile is a
@@ -127,7 +128,7 @@ pub fn place(row: usize, column: usize) -> usize {
 /// until they have loaded it.
 #[cube]
 pub fn load<F: Float, N: Float>(
-    tile: &mut Shared<[N]>,
+    tile: &mut Shared<[Four<N>]>,
     from: &Tensor<F>,
     base: usize,
     chunk: usize,
@@ -135,72 +136,66 @@ pub fn load<F: Float, N: Float>(
     block: &Block,
     #[comptime] split: Split,
 ) {
-    let width = comptime!(split.width());
-    let column = UNIT_POS as usize % SIDE;
-    let first = UNIT_POS as usize / SIDE;
-    let position = start + column;
+    let (width, rows) = comptime!((split.width(), split.rows));
+    let position = start + unit_x() * EACH;
     sync_cube();
-    for step in 0..comptime!(width * SIDE / UNITS) {
-        let row = first + step * comptime!(UNITS / SIDE);
+    for step in 0..rows {
+        let row = unit_y() + step * LANES;
         let channel = chunk * width + row;
-        let inside = channel < block.channels && position < block.positions;
-        // Outside, an element that exists is read and not used.
-        let index = base + channel * block.positions + position;
-        let element = N::cast_from(from[select(inside, index, 0)]);
-        tile[place(row, column)] = select(inside, element, N::new(0.0));
-    }
-    sync_cube();
-}
-
-/// `sums[b, a] += Σ_c other[c, y + 8b]·own[c, x + 8a]`
-#[cube]
-pub fn add_inner<N: Float>(
-    sums: &mut Array<N>,
-    own: &Shared<[N]>,
-    other: &Shared<[N]>,
-    #[comptime] split: Split,
-) {
-    let (x, y) = (unit_x(), unit_y());
-    let mut columns = Array::<N>::new(EACH);
-    for c in 0..comptime!(split.width()) {
+        let first = base + channel * block.positions + position;
+        let mut four = Four::<N>::empty();
         #[unroll]
         for a in 0..EACH {
-            columns[a] = own[place(c, x + a * LANES)];
+            let inside = channel < block.channels && position + a < block.positions;
+            // Outside, an element that exists is read and not used.
+            let element = N::cast_from(from[select(inside, first + a, 0)]);
+            four.insert(a, select(inside, element, N::new(0.0)));
         }
+        tile[place(row, unit_x())] = four;
+    }
+    sync_cube();
+}
+
+/// `sums[b] += Σ_c other[c, 4y + b]·own[c, 4x..4x + 4]`
+#[cube]
+pub fn add_inner<N: Float>(
+    sums: &mut Array<Four<N>>,
+    own: &Shared<[Four<N>]>,
+    other: &Shared<[Four<N>]>,
+    #[comptime] split: Split,
+) {
+    for c in 0..comptime!(split.width()) {
+        let columns = own[place(c, unit_x())];
+        let rows = other[place(c, unit_y())];
         #[unroll]
         for b in 0..EACH {
-            let row = other[place(c, y + b * LANES)];
-            #[unroll]
-            for a in 0..EACH {
-                sums[b * EACH + a] += row * columns[a];
-            }
+            sums[b] += Four::<N>::new(rows.extract(b)) * columns;
         }
     }
 }
 
-/// `sums[chunk, r, a] += Σ_j other[y + 8r, j]·weights[j, x + 8a]`
+/// `sums[chunk, r] += Σ_j other[y + 8r, j]·weights[j, 4x..4x + 4]`
 #[cube]
 pub fn add_mixed<N: Float>(
-    sums: &mut Array<N>,
-    other: &Shared<[N]>,
-    weights: &Shared<[N]>,
+    sums: &mut Array<Four<N>>,
+    other: &Shared<[Four<N>]>,
+    weights: &Shared<[Four<N>]>,
     #[comptime] chunk: usize,
     #[comptime] split: Split,
 ) {
-    let (x, y) = (unit_x(), unit_y());
     let rows = comptime!(split.rows);
-    let mut columns = Array::<N>::new(EACH);
-    for j in 0..SIDE {
+    for four in 0..LANES {
+        let mut columns = Array::<Four<N>>::new(EACH);
         #[unroll]
-        for a in 0..EACH {
-            columns[a] = weights[place(j, x + a * LANES)];
+        for j in 0..EACH {
+            columns[j] = weights[place(four * EACH + j, unit_x())];
         }
         #[unroll]
         for r in 0..rows {
-            let row = other[place(y + r * LANES, j)];
+            let row = other[place(unit_y() + r * LANES, four)];
             #[unroll]
-            for a in 0..EACH {
-                sums[(chunk * rows + r) * EACH + a] += row * columns[a];
+            for j in 0..EACH {
+                sums[chunk * rows + r] += Four::<N>::new(row.extract(j)) * columns[j];
             }
         }
     }
@@ -209,9 +204,9 @@ pub fn add_mixed<N: Float>(
 /// Adds the products of all chunks of a group, `other` being loaded chunk by chunk.
 #[cube]
 pub fn add_mixed_group<F: Float, N: Float>(
-    sums: &mut Array<N>,
-    other: &mut Shared<[N]>,
-    weights: &Shared<[N]>,
+    sums: &mut Array<Four<N>>,
+    other: &mut Shared<[Four<N>]>,
+    weights: &Shared<[Four<N>]>,
     from: &Tensor<F>,
     base: usize,
     start: usize,
@@ -225,12 +220,12 @@ pub fn add_mixed_group<F: Float, N: Float>(
     }
 }
 
-/// `Σ_c other[c, y + 8b]·own[c, x + 8a]` over all channels of a head, into `sums`.
+/// `Σ_c other[c, 4y + b]·own[c, 4x..4x + 4]` over all channels of a head, into `sums`.
 #[cube]
 pub fn inner<F: Float, N: Float>(
-    sums: &mut Array<N>,
-    own: &mut Shared<[N]>,
-    other: &mut Shared<[N]>,
+    sums: &mut Array<Four<N>>,
+    own: &mut Shared<[Four<N>]>,
+    other: &mut Shared<[Four<N>]>,
     own_from: &Tensor<F>,
     other_from: &Tensor<F>,
     own_base: usize,
@@ -239,7 +234,7 @@ pub fn inner<F: Float, N: Float>(
     block: &Block,
     #[comptime] split: Split,
 ) {
-    clear::<N>(sums, comptime!(EACH * EACH));
+    clear::<N>(sums, EACH);
     for chunk in 0..block.channels.div_ceil(comptime!(split.width())) {
         load::<F, N>(own, own_from, own_base, chunk, block.start, block, split);
         load::<F, N>(other, other_from, other_base, chunk, other_start, block, split);
@@ -247,39 +242,39 @@ pub fn inner<F: Float, N: Float>(
     }
 }
 
-/// Sets numbers to 0.
+/// Sets vectors to 0.
 #[cube]
-pub fn clear<N: Float>(numbers: &mut Array<N>, #[comptime] length: usize) {
+pub fn clear<N: Float>(vectors: &mut Array<Four<N>>, #[comptime] length: usize) {
     #[unroll]
     for i in 0..length {
-        numbers[i] = N::new(0.0);
+        vectors[i] = Four::<N>::new(N::new(0.0));
     }
 }
 
-/// Stores the results of a cube: `to[c, i] = factor[a]·sums[chunk, r, a]` for channels `c` of its
-/// group and positions `i` of its block.
+/// Stores the results of a cube, `factor·sums[chunk, r]`, for the channels of its group and the
+/// positions of its block.
 #[cube]
 pub fn store<F: Float, N: Float>(
     to: &mut Tensor<F>,
-    sums: &Array<N>,
-    factors: &Array<N>,
+    sums: &Array<Four<N>>,
+    factor: Four<N>,
     base: usize,
     block: &Block,
     #[comptime] split: Split,
 ) {
-    let (x, y) = (unit_x(), unit_y());
     let (rows, width) = comptime!((split.rows, split.width()));
+    let position = block.start + unit_x() * EACH;
     #[unroll]
     for chunk in 0..comptime!(split.chunks) {
         #[unroll]
         for r in 0..rows {
-            let channel = (block.chunk + chunk) * width + y + r * LANES;
+            let channel = (block.chunk + chunk) * width + unit_y() + r * LANES;
+            let results = sums[chunk * rows + r] * factor;
             #[unroll]
             for a in 0..EACH {
-                let position = block.start + x + a * LANES;
-                if channel < block.channels && position < block.positions {
-                    let result = sums[(chunk * rows + r) * EACH + a] * factors[a];
-                    to[base + channel * block.positions + position] = F::cast_from(result);
+                if channel < block.channels && position + a < block.positions {
+                    let element = base + channel * block.positions + position + a;
+                    to[element] = F::cast_from(results.extract(a));
                 }
             }
         }
