@@ -27,11 +27,12 @@
 //! # Memory
 //! Shared memory holds three tiles of 32 by 36 elements and, in the forward pass, 8 by 32 partial
 //! results: 14,848 bytes in f32, within the 16 KiB that WebGPU promises, and twice as many in f64.
-//! The device holds operands, results, `L` and `D`: it is linear in positions. For `n = ⌈P/32⌉`
-//! blocks, `E = B·F·P` elements and up to 128 channels a head, the forward pass reads `3·n·E`
-//! elements and writes `E`. Of the backward pass, the second launch reads `5·n·E` and writes `E`;
-//! the third reads `6·n·E` and writes `2·E`. Cubes of one head read the same elements at about the
-//! same time, so most of these come from the device's cache.
+//! The device holds operands, results, `L` and `D`: it is linear in positions. Let there be
+//! `n = ⌈P/32⌉` blocks, `E = B·F·P` elements, and up to 128 channels a head. The forward pass reads
+//! `3·n·E` elements and writes `E`. The first launch of the backward pass reads `2·E`; the second
+//! reads `5·n·E` and writes `E`; the third reads `6·n·E` and writes `2·E`. `L` and `D` come on top,
+//! one number for each of `d` elements. The cubes of a head read the same elements at about the
+//! same time, so the device's cache serves most of these reads.
 //!
 //! # Any shape
 //! Channels of a head are taken in chunks of at most 32, positions beyond the last are 0 in a tile
