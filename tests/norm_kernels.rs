@@ -309,7 +309,7 @@ fn gates_without_bias_are_their_definition() {
 }
 
 /// The backend below fusion gives the same results, the same in each run, of tensors with strides.
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_wgpu")]
 #[test]
 fn norms_run_without_fusion() {
     use burn::backend::ops::FloatTensorOps;
