@@ -215,7 +215,7 @@ fn log_det_kernel<F: Float, N: Float>(
         terminate!();
     }
     let dims = dims as usize;
-    let mut sum = N::cast_from(0u32 * UNIT_POS);
+    let mut sum = N::new(0.0);
     let mut at = unit;
     while at < dims {
         sum += log_scale::<N>(N::cast_from(theta[example * 2 * dims + at]), form);

@@ -67,8 +67,8 @@ fn of_parameters_kernel<F: Float, N: Float>(
     }
     let offset = N::cast_from(shift[channel]);
     let examples_and_positions = x.len() / channels;
-    let mut sum = N::cast_from(0u32 * UNIT_POS);
-    let mut product = N::cast_from(0u32 * UNIT_POS);
+    let mut sum = N::new(0.0);
+    let mut product = N::new(0.0);
     let mut i = UNIT_POS as usize;
     while i < examples_and_positions {
         let element = (i / positions * channels + channel) * positions + i % positions;

@@ -38,7 +38,7 @@ fn product_kernel<F: Float, N: Float>(
     let row = ABSOLUTE_POS / positions % rows;
     let block = ABSOLUTE_POS / (positions * rows);
     let matrix = block % groups as usize * rows * inner;
-    let mut sum = N::cast_from(0u32 * UNIT_POS);
+    let mut sum = N::new(0.0);
     for i in 0..inner {
         let entry = if comptime!(transposed) { i * rows + row } else { row * inner + i };
         let column = columns[(block * inner + i) * positions + position];
@@ -69,7 +69,7 @@ fn of_matrices_kernel<F: Float, N: Float>(
     let group = CUBE_POS / (rows * inner);
     let (row, i) = (CUBE_POS / inner % rows, CUBE_POS % inner);
     let count = batch as usize * positions;
-    let mut sum = N::cast_from(0u32 * UNIT_POS);
+    let mut sum = N::new(0.0);
     let mut at = UNIT_POS as usize;
     while at < count {
         let (block, position) = (at / positions * groups + group, at % positions);

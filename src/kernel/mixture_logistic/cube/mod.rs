@@ -169,7 +169,7 @@ fn inverse_kernel<F: Float, N: Float>(
     let bracketed = width <= N::new(2.0) * furthest && N::abs(target) < N::new(3.5) * furthest;
     let mut residual = width;
     let mut solved = !bracketed;
-    let mut step = ABSOLUTE_POS as u32 * 0;
+    let mut step = 0u32.runtime();
     while step < max_steps && !solved {
         let sums = sums::<F, N>(theta, &place, x, bound);
         residual = sums.t - target;
