@@ -9,7 +9,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
-use super::ops::{AffineCouplingGradient, AffineCouplingOps};
+use super::{AffineCouplingGradient, AffineCouplingOps};
 use super::{AffineForm, check, check_log_det, has_kernel};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{UNITS, bounded, cube_each, empty, log1p, sigmoid, types, unit_each};

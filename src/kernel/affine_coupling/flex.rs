@@ -6,7 +6,7 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu::AffineCoupling;
-use super::ops::{AffineCouplingGradient, AffineCouplingOps};
+use super::{AffineCouplingGradient, AffineCouplingOps};
 use super::{AffineForm, check, check_log_det, has_kernel};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;

@@ -40,12 +40,15 @@ mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod form;
-mod ops;
+mod node;
 pub mod plain;
 
 use std::ops::Range;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
@@ -53,10 +56,80 @@ use super::operands::{Checked, Operands, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 pub use form::AffineForm;
 
-pub use ops::{AffineCouplingGradient, AffineCouplingOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait AffineCouplingOps: Backend {
+    /// The law on the channels in `range`: `x [B, C, P]`,
+    /// `theta [B, 2, dims]` to `z [B, C, P]`. Not for the additive form, here and below.
+    #[fusion(dtype = x, shape = x)]
+    fn affine_coupling(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> FloatTensor<Self>;
+
+    /// `z [B, C, P]` to `x`.
+    #[fusion(dtype = z, shape = z)]
+    fn affine_coupling_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> FloatTensor<Self>;
+
+    /// Log-determinant `[B]` of `theta [B, 2, dims]`.
+    #[fusion(dtype = theta, shape = examples(theta))]
+    fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`AffineCouplingOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait AffineCouplingGradient: Backend {
+    /// Gradients of `x` and `theta` from that of `z`.
+    #[fusion(meta = |x, theta, _gradient, _form, _range| (x.clone(), theta.clone()))]
+    fn affine_coupling_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+        range: Range<usize>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of `theta`.
+    #[fusion(dtype = theta, shape = theta)]
+    fn affine_log_det_backward(
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+    ) -> FloatTensor<Self>;
+}
+
+/// The shape of one number an example.
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
+fn examples(theta: &Shape) -> Shape {
+    [theta[0]].into()
+}
 
 /// `z` and the log-determinant, nats.
 ///

@@ -13,21 +13,78 @@ pub(super) mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+#[cfg(feature = "_gpu")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::Tensor;
 
+#[cfg(feature = "_gpu")]
+use super::cube::arithmetic;
 #[cfg(any(feature = "flex", feature = "_gpu"))]
 use super::operands::Checked;
 use super::operands::{Operands, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{AttentionGradient, AttentionOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait AttentionOps: Backend {
+    /// `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores `[B, heads, P]`. The log-sums have the type of the arithmetic:
+    /// that of `projected`, or f32 for 16-bit floats.
+    #[fusion(meta = results)]
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`AttentionOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait AttentionGradient: Backend {
+    /// Gradient of `projected`, from the results of the forward pass.
+    #[fusion(dtype = projected, shape = projected)]
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self>;
+}
+
+/// Shapes and types of the mixed values and the log-sums.
+#[cfg(feature = "_gpu")]
+fn results(projected: &TensorSpec, heads: &usize) -> (TensorSpec, TensorSpec) {
+    let [batch, channels, positions] = projected.shape.dims();
+    (
+        TensorSpec::new([batch, channels / 3, positions].into(), projected.dtype),
+        TensorSpec::new([batch, *heads, positions].into(), arithmetic(projected.dtype)),
+    )
+}
 
 /// The mixed values.
 ///

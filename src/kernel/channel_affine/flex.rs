@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelAffine, Gradients, Operands};
-use super::ops::{ChannelAffineGradient, ChannelAffineOps};
+use super::{ChannelAffineGradient, ChannelAffineOps};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;

@@ -11,19 +11,71 @@ pub(super) mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{ChannelAffineGradient, ChannelAffineOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait ChannelAffineOps: Backend {
+    /// `x [N, C, P]`, `shift [C]`, `scale [C]` to
+    /// `z [N, C, P]`.
+    #[fusion(dtype = x, shape = x)]
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`ChannelAffineOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait ChannelAffineGradient: Backend {
+    /// Gradients of `x`, `shift` and `scale`.
+    #[fusion(meta = |x, shift, scale, _gradient| (x.clone(), shift.clone(), scale.clone()))]
+    fn channel_affine_backward(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of `shift` and `scale` alone, for an `x` that is data.
+    #[fusion(meta = |_x, shift, scale, _gradient| (shift.clone(), scale.clone()))]
+    fn channel_affine_backward_of_parameters(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
 
 /// `z` from `x`.
 ///

@@ -28,7 +28,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
-use super::ops::{ChannelNormGradient, ChannelNormOps};
+use super::{ChannelNormGradient, ChannelNormOps};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{
     UNITS, arithmetic, cube_each, empty, empty_in, scalar, types, unit_each,

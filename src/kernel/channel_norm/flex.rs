@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelNorm, Gradients};
-use super::ops::{ChannelNormGradient, ChannelNormOps};
+use super::{ChannelNormGradient, ChannelNormOps};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;

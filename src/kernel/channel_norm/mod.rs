@@ -11,19 +11,63 @@ pub(super) mod cpu;
 pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{ChannelNormGradient, ChannelNormOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait ChannelNormOps: Backend {
+    /// `x [B, C, H, W]`, gain and shift of `C` elements to
+    /// the shape of `x`.
+    #[fusion(dtype = x, shape = x)]
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`ChannelNormOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait ChannelNormGradient: Backend {
+    /// Gradients of `x`, gain and shift.
+    #[fusion(meta = |x, gain, _gradient, _epsilon| (x.clone(), gain.clone(), gain.clone()))]
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
 
 /// `y` from `x`.
 ///

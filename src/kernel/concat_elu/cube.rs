@@ -6,7 +6,7 @@ use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
 use super::check;
-use super::ops::{ConcatEluGradient, ConcatEluOps};
+use super::{ConcatEluGradient, ConcatEluOps};
 use crate::kernel::cube::{empty, types, unit_each};
 use crate::kernel::operands::operands;
 

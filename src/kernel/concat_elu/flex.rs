@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::ops::{ConcatEluGradient, ConcatEluOps};
+use super::{ConcatEluGradient, ConcatEluOps};
 use super::{check, cpu};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;

@@ -12,20 +12,61 @@ pub(super) mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "_gpu"))]
 use super::operands::{Checked, Operands, exactly};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{ConcatEluGradient, ConcatEluOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait ConcatEluOps: Backend {
+    /// `[B, C, H, W]` to `[B, 2C, H, W]`.
+    #[fusion(dtype = x, shape = doubled(x))]
+    fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`ConcatEluOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait ConcatEluGradient: Backend {
+    /// Gradient of `x`.
+    #[fusion(dtype = x, shape = x)]
+    fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The shape with twice the channels.
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
+fn doubled(shape: &Shape) -> Shape {
+    let [batch, channels, height, width] = shape.dims();
+    [batch, 2 * channels, height, width].into()
+}
 
 /// `elu(cat(x, −x))` on the channel axis.
 ///

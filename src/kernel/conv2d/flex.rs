@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu::{Conv2d, ConvShape, Gradients, mask};
-use super::ops::{Conv2dGradient, Conv2dOps};
+use super::{Conv2dGradient, Conv2dOps};
 use super::{ConvStages, check};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, in_place, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;

@@ -23,12 +23,14 @@
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod oracle;
 pub mod plain;
 mod stages;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Shape, Tensor};
@@ -37,11 +39,54 @@ use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, NONE, Served};
 
-pub use ops::{Conv2dGradient, Conv2dOps};
 pub use stages::{Border, ConvStages, PreActivation};
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait Conv2dOps: Backend {
+    /// `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border
+    /// channel `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
+    fn same_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`Conv2dOps`].
+#[backend_extension(Flex: cfg(feature = "flex"))]
+pub trait Conv2dGradient: Backend {
+    /// Gradients of `x`, `weight` and `bias`. `y` is the result if the epilogue is a ReLU, and any
+    /// tensor of the same type otherwise.
+    fn same_conv2d_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of `weight` and `bias` alone, for an `x` that is data.
+    fn same_conv2d_backward_of_parameters(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        stages: ConvStages,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
 
 /// `y` from `x`.
 ///

@@ -10,7 +10,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
-use super::ops::{ExactProductGradient, ExactProductOps};
+use super::{ExactProductGradient, ExactProductOps};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{UNITS, cube_each, empty, types, unit_each};
 use crate::kernel::operands::operands;

@@ -29,21 +29,68 @@
 #[cfg(feature = "_gpu")]
 mod cube;
 #[cfg(feature = "_gpu")]
-mod ops;
+mod node;
 pub mod plain;
 
 #[cfg(feature = "_gpu")]
 use burn::backend::Dispatch;
+#[cfg(feature = "_gpu")]
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "_gpu")]
+use burn::backend::{Backend, backend_extension};
+#[cfg(feature = "_gpu")]
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS_AND_HALVES, NONE, Served};
 
-#[cfg(feature = "_gpu")]
-pub use ops::{ExactProductGradient, ExactProductOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[cfg(feature = "_gpu")]
+#[backend_extension(Cube, Fusion, Autodiff)]
+pub trait ExactProductOps: Backend {
+    /// `matrices [G, m, k]` and `columns [B, G, k, P]` to `[B, G, m, P]`.
+    #[fusion(dtype = columns, shape = product(matrices, columns))]
+    fn exact_product(matrices: FloatTensor<Self>, columns: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`ExactProductOps`].
+#[cfg(feature = "_gpu")]
+#[backend_extension(Cube, Fusion)]
+pub trait ExactProductGradient: Backend {
+    /// Gradient of `columns`.
+    #[fusion(dtype = columns, shape = columns)]
+    fn exact_product_backward_of_columns(
+        matrices: FloatTensor<Self>,
+        columns: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient of `matrices`.
+    #[fusion(dtype = matrices, shape = matrices)]
+    fn exact_product_backward_of_matrices(
+        matrices: FloatTensor<Self>,
+        columns: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// The shape of the products.
+#[cfg(feature = "_gpu")]
+fn product(matrices: &Shape, columns: &Shape) -> Shape {
+    [columns[0], columns[1], matrices[1], columns[3]].into()
+}
 
 /// `y` from `A` and `x`.
 ///

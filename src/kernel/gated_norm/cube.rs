@@ -28,7 +28,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
-use super::ops::{GatedNormGradient, GatedNormOps};
+use super::{GatedNormGradient, GatedNormOps};
 use crate::kernel::channel_norm::cube::{
     backward_sums, channels_of, gradient_of, moments, normalized, of_parameters, statistics_of,
     write_moments,

@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{GatedNorm, Gradients, Operands};
-use super::ops::{GatedNormGradient, GatedNormOps};
+use super::{GatedNormGradient, GatedNormOps};
 use crate::kernel::channel_norm::cpu::ChannelNorm;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::conv2d::{ConvStages, PreActivation};

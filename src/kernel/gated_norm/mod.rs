@@ -13,21 +13,85 @@ mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod oracle;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::Tensor;
 
 use super::conv2d::PreActivation;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{GatedNormGradient, GatedNormOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait GatedNormOps: Backend {
+    /// `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a
+    /// convolution to `2F` channels, gain and shift of `F` elements to the shape of `x`.
+    #[allow(clippy::too_many_arguments)]
+    #[fusion(dtype = x, shape = x)]
+    fn gated_norm(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`GatedNormOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait GatedNormGradient: Backend {
+    /// Gradients of `x`, `c`, weights, bias, gain and shift.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    #[fusion(meta = |x, c, weight, bias, gain, _gradient, _before, _epsilon| {
+        let [x, c, weight, bias, gain] = [x, c, weight, bias, gain].map(Clone::clone);
+        (x, c, weight, bias, gain.clone(), gain)
+    })]
+    fn gated_norm_backward(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    );
+}
 
 /// The norm after the sum.
 #[derive(Debug)]

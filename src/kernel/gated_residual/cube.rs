@@ -6,7 +6,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
-use super::ops::{GatedResidualGradient, GatedResidualOps};
+use super::{GatedResidualGradient, GatedResidualOps};
 use super::{check, check_backward};
 use crate::kernel::cube::{empty, sigmoid, types, unit_each};
 use crate::kernel::operands::operands;

@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::ops::{GatedResidualGradient, GatedResidualOps};
+use super::{GatedResidualGradient, GatedResidualOps};
 use super::{check, check_backward, cpu};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;

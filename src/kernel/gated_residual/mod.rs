@@ -10,10 +10,12 @@ pub(super) mod cpu;
 pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "_gpu"))]
@@ -21,10 +23,45 @@ use super::operands::exactly;
 use super::operands::{Checked, Operands, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
-pub use ops::{GatedResidualGradient, GatedResidualOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait GatedResidualOps: Backend {
+    /// `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape
+    /// of `x`.
+    #[fusion(dtype = x, shape = x)]
+    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`GatedResidualOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait GatedResidualGradient: Backend {
+    /// Gradient of `h`; that of `x` is the gradient itself.
+    #[fusion(dtype = h, shape = h)]
+    fn gated_residual_backward(
+        h: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
 
 /// `y` from `x` and `h`.
 ///

@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{Gradients, Linear, Tape};
-use super::ops::{LinearGradient, LinearOps};
+use super::{LinearGradient, LinearOps};
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, dims, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;

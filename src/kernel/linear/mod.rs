@@ -9,10 +9,12 @@
 mod cpu;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
@@ -20,10 +22,50 @@ use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, NONE, Served};
 
-pub use ops::{LinearGradient, LinearOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait LinearOps: Backend {
+    /// `x [N, in]`, `weight [in, out]`, `bias [out]` to `[N, out]`.
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epilogue: Epilogue,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`LinearOps`].
+#[backend_extension(Flex: cfg(feature = "flex"))]
+pub trait LinearGradient: Backend {
+    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`.
+    fn dense_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epilogue: Epilogue,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of `weight` and `bias` alone, for an `x` that is data.
+    fn dense_backward_of_parameters(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epilogue: Epilogue,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
 
 /// `y` from `x`.
 ///

@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
 use super::cpu::{Batch, ExponentLimit, MixtureLogistic};
-use super::ops::{MixtureLogisticGradient, MixtureLogisticOps};
+use super::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
 use crate::kernel::cpu::flex_slices::{Number, dims, tensor};
 use crate::kernel::cpu::uninitialised::uninitialised;

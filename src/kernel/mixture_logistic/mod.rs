@@ -55,10 +55,13 @@ mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod logistic_mixture;
-mod ops;
+mod node;
 pub mod plain;
 
 use burn::backend::Dispatch;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
@@ -66,10 +69,68 @@ use super::operands::{Checked, Operands, operands};
 use super::served::{FLOATS_AND_HALVES, Served};
 pub use logistic_mixture::{LogisticMixture, Solution};
 
-pub use ops::{MixtureLogisticGradient, MixtureLogisticOps};
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS_AND_HALVES, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait MixtureLogisticOps: Backend {
+    /// [`forward`](forward) maps `x [batch, dims]` and `theta [batch, 2 + 3K, dims]` to
+    /// `z` and the log-derivative, `[2, batch, dims]`.
+    #[fusion(dtype = x, shape = stacked(2, x))]
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self>;
+
+    /// [`solve`] maps `z [batch, dims]` to `x`, the residual, and 1 where it is
+    /// solved or 0 where not, `[3, batch, dims]`.
+    #[fusion(dtype = z, shape = stacked(3, z))]
+    fn mixture_logistic_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`MixtureLogisticOps`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait MixtureLogisticGradient: Backend {
+    /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
+    #[fusion(meta = |x, theta, _gradient, _min_log_scale| (x.clone(), theta.clone()))]
+    fn mixture_logistic_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// The shape of `n` stacked tensors.
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
+fn stacked(n: usize, shape: &Shape) -> Shape {
+    let mut dims = vec![n];
+    dims.extend(shape.iter());
+    dims.into()
+}
 
 /// `K` of `2 + 3K` parameters.
 pub(crate) fn n_components(n_params: usize) -> usize {

@@ -53,7 +53,7 @@ use self::backward::{delta_kernel, key_kernel, query_kernel};
 use self::forward::forward_kernel;
 use self::tile::{SIDE, Split, UNITS};
 use super::check;
-use super::ops::{AttentionGradient, AttentionOps};
+use super::{AttentionGradient, AttentionOps};
 use crate::kernel::cube::{arithmetic, empty, empty_in, scalar, types, unit_each};
 use crate::kernel::operands::operands;
 

@@ -12,7 +12,7 @@ use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
 use self::mixture::{by_point, component, middle, negative, place, positive, sums};
-use super::ops::{MixtureLogisticGradient, MixtureLogisticOps};
+use super::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
 use crate::kernel::cube::{arithmetic as precision, bounded, empty, scalar, types, unit_each};
 use crate::kernel::operands::operands;

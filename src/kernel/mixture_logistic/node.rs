@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,70 +6,9 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
-use burn::tensor::Shape;
 
+use super::{MixtureLogisticGradient, MixtureLogisticOps};
 use crate::kernel::node::{backward, constant};
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-    Autodiff,
-)]
-pub trait MixtureLogisticOps: Backend {
-    /// [`forward`](super::forward) maps `x [batch, dims]` and `theta [batch, 2 + 3K, dims]` to
-    /// `z` and the log-derivative, `[2, batch, dims]`.
-    #[fusion(dtype = x, shape = stacked(2, x))]
-    fn mixture_logistic(
-        x: FloatTensor<Self>,
-        theta: FloatTensor<Self>,
-        min_log_scale: f64,
-    ) -> FloatTensor<Self>;
-
-    /// [`solve`](super::solve) maps `z [batch, dims]` to `x`, the residual, and 1 where it is
-    /// solved or 0 where not, `[3, batch, dims]`.
-    #[fusion(dtype = z, shape = stacked(3, z))]
-    fn mixture_logistic_inverse(
-        z: FloatTensor<Self>,
-        theta: FloatTensor<Self>,
-        min_log_scale: f64,
-    ) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`MixtureLogisticOps`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-)]
-pub trait MixtureLogisticGradient: Backend {
-    /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
-    #[fusion(meta = |x, theta, _gradient, _min_log_scale| (x.clone(), theta.clone()))]
-    fn mixture_logistic_backward(
-        x: FloatTensor<Self>,
-        theta: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        min_log_scale: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
-
-/// The shape of `n` stacked tensors.
-#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
-fn stacked(n: usize, shape: &Shape) -> Shape {
-    let mut dims = vec![n];
-    dims.extend(shape.iter());
-    dims.into()
-}
 
 /// `z` and the log-derivative, stacked in one node, since a node of burn has one output.
 #[derive(Debug)]

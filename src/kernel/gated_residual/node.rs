@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,44 +6,8 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-    Autodiff,
-)]
-pub trait GatedResidualOps: Backend {
-    /// [`gated_residual`](super::gated_residual): `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape
-    /// of `x`.
-    #[fusion(dtype = x, shape = x)]
-    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`GatedResidualOps`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-)]
-pub trait GatedResidualGradient: Backend {
-    /// Gradient of `h`; that of `x` is the gradient itself.
-    #[fusion(dtype = h, shape = h)]
-    fn gated_residual_backward(
-        h: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-}
+use super::{GatedResidualGradient, GatedResidualOps};
 
 #[derive(Debug)]
 struct GatedResidual;

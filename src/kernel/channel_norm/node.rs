@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,53 +6,9 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 
+use super::{ChannelNormGradient, ChannelNormOps};
 use crate::kernel::node::backward;
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-    Autodiff,
-)]
-pub trait ChannelNormOps: Backend {
-    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` elements to
-    /// the shape of `x`.
-    #[fusion(dtype = x, shape = x)]
-    fn channel_norm(
-        x: FloatTensor<Self>,
-        gain: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`ChannelNormOps`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-)]
-pub trait ChannelNormGradient: Backend {
-    /// Gradients of `x`, gain and shift.
-    #[fusion(meta = |x, gain, _gradient, _epsilon| (x.clone(), gain.clone(), gain.clone()))]
-    fn channel_norm_backward(
-        x: FloatTensor<Self>,
-        gain: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Debug)]
 struct ChannelNorm;

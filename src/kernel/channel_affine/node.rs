@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,61 +6,9 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 
+use super::{ChannelAffineGradient, ChannelAffineOps};
 use crate::kernel::node::backward;
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-    Autodiff,
-)]
-pub trait ChannelAffineOps: Backend {
-    /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to
-    /// `z [N, C, P]`.
-    #[fusion(dtype = x, shape = x)]
-    fn channel_affine(
-        x: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`ChannelAffineOps`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    Cube: cfg(feature = "_gpu"),
-    Fusion: cfg(feature = "_gpu"),
-)]
-pub trait ChannelAffineGradient: Backend {
-    /// Gradients of `x`, `shift` and `scale`.
-    #[fusion(meta = |x, shift, scale, _gradient| (x.clone(), shift.clone(), scale.clone()))]
-    fn channel_affine_backward(
-        x: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// Gradients of `shift` and `scale` alone, for an `x` that is data.
-    #[fusion(meta = |_x, shift, scale, _gradient| (shift.clone(), scale.clone()))]
-    fn channel_affine_backward_of_parameters(
-        x: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Debug)]
 struct ChannelAffine;

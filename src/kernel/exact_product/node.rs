@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,51 +6,9 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
-use burn::tensor::Shape;
 
+use super::{ExactProductGradient, ExactProductOps};
 use crate::kernel::node::backward;
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Cube, Fusion, Autodiff)]
-pub trait ExactProductOps: Backend {
-    /// `matrices [G, m, k]` and `columns [B, G, k, P]` to `[B, G, m, P]`.
-    #[fusion(dtype = columns, shape = product(matrices, columns))]
-    fn exact_product(matrices: FloatTensor<Self>, columns: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`ExactProductOps`].
-#[backend_extension(Cube, Fusion)]
-pub trait ExactProductGradient: Backend {
-    /// Gradient of `columns`.
-    #[fusion(dtype = columns, shape = columns)]
-    fn exact_product_backward_of_columns(
-        matrices: FloatTensor<Self>,
-        columns: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-
-    /// Gradient of `matrices`.
-    #[fusion(dtype = matrices, shape = matrices)]
-    fn exact_product_backward_of_matrices(
-        matrices: FloatTensor<Self>,
-        columns: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-}
-
-/// The shape of the products.
-fn product(matrices: &Shape, columns: &Shape) -> Shape {
-    [columns[0], columns[1], matrices[1], columns[3]].into()
-}
 
 #[derive(Debug)]
 struct ExactProduct;

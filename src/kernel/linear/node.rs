@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,52 +6,10 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 
+use super::{LinearGradient, LinearOps};
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::node::backward;
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
-pub trait LinearOps: Backend {
-    /// [`linear`](super::linear): `x [N, in]`, `weight [in, out]`, `bias [out]` to `[N, out]`.
-    fn dense(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        epilogue: Epilogue,
-    ) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`LinearOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
-pub trait LinearGradient: Backend {
-    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`.
-    fn dense_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        y: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        epilogue: Epilogue,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// Gradients of `weight` and `bias` alone, for an `x` that is data.
-    fn dense_backward_of_parameters(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        y: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        epilogue: Epilogue,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Debug)]
 struct Linear;

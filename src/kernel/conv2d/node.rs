@@ -1,4 +1,4 @@
-//! What a backend implements, and the node of the graph.
+//! The node of the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,55 +6,11 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 
 use super::stages::ConvStages;
+use super::{Conv2dGradient, Conv2dOps};
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::node::backward;
-
-/// [The operation](super) on a backend's tensors.
-///
-/// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
-pub trait Conv2dOps: Backend {
-    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border
-    /// channel `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
-    fn same_conv2d(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        stages: ConvStages,
-    ) -> FloatTensor<Self>;
-}
-
-/// The gradients of [the operation](super). Only the node of the graph calls these methods, on
-/// tensors of the backend below autodiff.
-///
-/// # Panics
-/// As in [`Conv2dOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
-pub trait Conv2dGradient: Backend {
-    /// Gradients of `x`, `weight` and `bias`. `y` is the result if the epilogue is a ReLU, and any
-    /// tensor of the same type otherwise.
-    fn same_conv2d_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        y: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        stages: ConvStages,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// Gradients of `weight` and `bias` alone, for an `x` that is data.
-    fn same_conv2d_backward_of_parameters(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        y: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        stages: ConvStages,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Debug)]
 struct Conv2d;
