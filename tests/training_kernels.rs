@@ -1,11 +1,13 @@
 //! Kernels on parameters against their references, in float64 and float32, on lengths that no
 //! vector and no task divides; and our Adam against burn's, step by step.
 
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::module::Param;
 use burn::optim::{AdamConfig, AdamState, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::kernel::adam::{self, Rates};
 use flowkit::kernel::moving_average;
-use flowkit::train::Adam;
+use flowkit::train::{Adam, EmaDecay, Trainer, TrainerConfig};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -140,6 +142,158 @@ fn what_is_shared_or_lies_elsewhere_is_left_alone() {
         drop(adam::update(parameter, gradient, mean, square, RATES));
         assert_eq!(held.each_ref().map(numbers), before, "{dtype:?}");
     }
+}
+
+/// Shapes of parameters as models have them: most of them small, some without an element.
+fn shapes() -> Vec<Vec<usize>> {
+    let mut shapes = vec![vec![1], vec![0], vec![1, 1, 1, 1], vec![257], vec![3, 5], vec![40_001]];
+    shapes.extend((0..34).map(|index| vec![1 + index % 7, 1 + 13 * index]));
+    shapes
+}
+
+/// A list of operands: a call computes on tensors of any shapes, devices and types, some of which
+/// are parts of others.
+struct Many {
+    operands: Vec<[DispatchTensor; 4]>,
+    /// The same numbers in float64, and the roundings that the results may differ by.
+    truth: Vec<([Tensor<1>; 4], f64)>,
+}
+
+impl Many {
+    fn new(rng: &mut StdRng) -> Self {
+        let mut many = Self { operands: Vec::new(), truth: Vec::new() };
+        for (index, shape) in shapes().into_iter().enumerate() {
+            let n = shape.iter().product();
+            for (device, dtype, epsilon) in kinds() {
+                let numbers = drawn(n, rng);
+                let flat = numbers.each_ref().map(|numbers| tensor(numbers, [n], &device, dtype));
+                let operands = flat.each_ref().map(|flat| match (index % 5, shape.as_slice()) {
+                    // Every second number of a tensor twice as long.
+                    (3, _) => Tensor::<1>::stack::<2>(vec![flat.clone(), flat.clone()], 1)
+                        .narrow(1, 1, 1)
+                        .into_dispatch(),
+                    (_, &[a, b]) => flat.clone().reshape([a, b]).into_dispatch(),
+                    (_, &[a, b, c, d]) => flat.clone().reshape([a, b, c, d]).into_dispatch(),
+                    _ => flat.clone().into_dispatch(),
+                });
+                let wide = flat
+                    .each_ref()
+                    .map(|flat| tensor(&self::numbers(flat), [n], &Device::flex(), DType::F64));
+                many.operands.push(operands);
+                many.truth.push((wide, epsilon));
+            }
+        }
+        many
+    }
+}
+
+/// The numbers of a tensor of any number of axes, and its shape.
+fn of_any_rank(tensor: &DispatchTensor) -> (Vec<f64>, Vec<usize>) {
+    let shape = tensor.shape().to_vec();
+    let tensor = tensor.clone();
+    let numbers = match shape.len() {
+        1 => numbers(&Tensor::<1>::from_dispatch(tensor)),
+        2 => numbers(&Tensor::<2>::from_dispatch(tensor)),
+        _ => numbers(&Tensor::<4>::from_dispatch(tensor)),
+    };
+    (numbers, shape)
+}
+
+#[test]
+fn adam_updates_many_parameters_together() {
+    let many = Many::new(&mut StdRng::seed_from_u64(7));
+    let before: Vec<_> = many.operands.iter().map(|o| o.each_ref().map(of_any_rank)).collect();
+    let shapes: Vec<_> = many.operands.iter().map(|o| o[0].shape()).collect();
+    let found = adam::update_all(many.operands.clone(), RATES);
+    assert_eq!(found.len(), many.truth.len());
+    for (index, (found, (wide, epsilon))) in found.iter().zip(&many.truth).enumerate() {
+        let [parameter, gradient, mean, square] = wide.clone();
+        let truth = adam::plain::update(parameter, gradient, mean, square, RATES);
+        for (found, truth) in found.iter().zip(&truth) {
+            assert_eq!(found.shape(), shapes[index]);
+            let what = format!("parameter {index}");
+            assert_close(&of_any_rank(found).0, &numbers(truth), *epsilon, &what);
+        }
+    }
+    // Who else holds the operands does not see the update.
+    let after: Vec<_> = many.operands.iter().map(|o| o.each_ref().map(of_any_rank)).collect();
+    assert_eq!(after, before);
+    // The result does not depend on whether an update is in place.
+    let in_place = adam::update_all(many.operands, RATES);
+    for (in_place, found) in in_place.iter().flatten().zip(found.iter().flatten()) {
+        assert_eq!(of_any_rank(in_place), of_any_rank(found));
+    }
+    assert!(adam::update_all(Vec::new(), RATES).is_empty());
+}
+
+#[test]
+fn many_averages_are_updated_together() {
+    let many = Many::new(&mut StdRng::seed_from_u64(8));
+    let pairs = many.operands.into_iter().map(|[average, value, ..]| [average, value]).collect();
+    let found = moving_average::update_all(pairs, 0.01);
+    assert_eq!(found.len(), many.truth.len());
+    for (index, (found, (wide, epsilon))) in found.iter().zip(&many.truth).enumerate() {
+        let [average, value, ..] = wide.clone();
+        let truth = moving_average::plain::update(average, value, 0.01);
+        let what = format!("average {index}");
+        assert_close(&of_any_rank(found).0, &numbers(&truth), *epsilon, &what);
+    }
+    assert!(moving_average::update_all(Vec::new(), 0.01).is_empty());
+}
+
+/// A trainer's updates are those of Adam and of the average for each parameter by itself, also for
+/// parameters that some updates leave out, and for one that occurs at two places.
+#[test]
+fn a_trainer_updates_each_parameter_as_if_it_were_alone() {
+    let device = Device::default().autodiff();
+    let mut rng = StdRng::seed_from_u64(9);
+    let lengths = [1, 5, 300, 64, 1];
+    let starts = lengths.map(|n| normal(n, &mut rng));
+    let slopes = lengths.map(|n| normal(n, &mut rng));
+    let mut model: Vec<Param<Tensor<1>>> = (starts.iter())
+        .map(|start| {
+            let start = tensor(start, [start.len()], &device, DType::F32);
+            Param::from_tensor(start)
+        })
+        .collect();
+    model.push(model[1].clone());
+    let mut config = TrainerConfig::new();
+    (config.learning_rate, config.warm_up) = (1e-2, 0);
+    (config.max_norm, config.ema) = (f64::MAX, EmaDecay::Constant(0.75));
+    let mut trainer = Trainer::new(model, config).unwrap();
+    let used = |parameter: usize, step: u64| !(parameter == 2 && step % 2 == 0);
+    for step in 0..6 {
+        let loss = |model: &Vec<Param<Tensor<1>>>| {
+            let terms = (0..lengths.len()).filter(|&parameter| used(parameter, step));
+            let term = |parameter: usize| {
+                let slope = &slopes[parameter];
+                let slope = tensor(slope, [slope.len()], &device, DType::F32);
+                (model[parameter].val() * slope * (step as f64 + 1.0)).sum()
+            };
+            terms.map(term).reduce(|sum, term| sum + term).unwrap()
+        };
+        trainer.update(&device, loss).unwrap();
+    }
+    let [model, average] = [trainer.model(), trainer.average()];
+    for (parameter, n) in lengths.into_iter().enumerate() {
+        let wide = |numbers: &[f64]| tensor(numbers, [n], &Device::flex(), DType::F64);
+        let (mut expected, mut state) = (wide(&starts[parameter]), None);
+        let mut expected_average = expected.clone();
+        for step in 0..6 {
+            if used(parameter, step) {
+                let gradient = wide(&slopes[parameter]) * (step as f64 + 1.0);
+                (expected, state) = Adam::default().step(1e-2, expected, gradient, state);
+            }
+            expected_average =
+                moving_average::plain::update(expected_average, expected.clone(), 0.25);
+        }
+        let what = format!("parameter {parameter}");
+        let epsilon = 4.0 * f64::from(f32::EPSILON);
+        assert_close(&numbers(&model[parameter].val()), &numbers(&expected), epsilon, &what);
+        let found = numbers(&average[parameter].val());
+        assert_close(&found, &numbers(&expected_average), epsilon, &what);
+    }
+    assert_eq!(numbers(&model[5].val()), numbers(&model[1].val()));
 }
 
 /// A state as another optimizer reads it from a record.

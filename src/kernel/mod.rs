@@ -47,6 +47,7 @@ pub mod moving_average;
 mod node;
 mod operands;
 mod served;
+pub mod tensors;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 

@@ -12,6 +12,7 @@ use burn_cubecl::tensor::CubeTensor;
 #[cfg(feature = "flex")]
 use burn_flex::FlexTensor;
 
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, Shape, Tensor};
 
 /// Anything with a shape and a type: tensors, and the tensors of backends with kernels.
@@ -27,6 +28,16 @@ impl<const D: usize> Shaped for Tensor<D> {
 
     fn dtype(&self) -> DType {
         Self::dtype(self)
+    }
+}
+
+impl Shaped for DispatchTensor {
+    fn shape(&self) -> Shape {
+        TensorMetadata::shape(self)
+    }
+
+    fn dtype(&self) -> DType {
+        TensorMetadata::dtype(self)
     }
 }
 

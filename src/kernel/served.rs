@@ -1,6 +1,6 @@
 //! What an operation says about the devices and types that have its kernels.
 
-use burn::backend::DispatchDevice;
+use burn::backend::{DispatchDevice, DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 
 /// Types whose kernels compute in the type itself.
@@ -28,14 +28,44 @@ pub struct Served {
 impl Served {
     /// Whether a tensor's device and type have the kernels.
     pub(crate) fn serves<const D: usize>(self, tensor: &Tensor<D>) -> bool {
-        let types = match tensor.device().inner().as_dispatch() {
+        self.on(tensor.device().inner().as_dispatch()).contains(&tensor.dtype())
+    }
+
+    /// Whether a tensor is on a GPU and its type has the kernels there. On a GPU the number of
+    /// launches counts, so many such tensors are best given to an operation at once.
+    pub(crate) fn serves_on_gpu<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        #[cfg(feature = "_gpu")]
+        if let DispatchDevice::Cube(_) = tensor.device().inner().as_dispatch() {
+            return self.gpu.contains(&tensor.dtype());
+        }
+        let _ = tensor;
+        false
+    }
+
+    /// Requires tensors whose device and type have the kernels, without autodiff.
+    ///
+    /// # Panics
+    /// If one is not such a tensor.
+    pub(crate) fn require<const N: usize>(self, kernel: &str, tensors: [&DispatchTensor; N]) {
+        for tensor in tensors {
+            let (device, dtype) = (tensor.device(), TensorMetadata::dtype(tensor));
+            assert!(
+                self.on(&device).contains(&dtype),
+                "{kernel}: expected tensors that its kernels serve, on a device without autodiff; \
+                 found {dtype:?} on {device:?}"
+            );
+        }
+    }
+
+    /// The types that have kernels on a device.
+    fn on(self, device: &DispatchDevice) -> &'static [DType] {
+        match device {
             #[cfg(feature = "flex")]
             DispatchDevice::Flex(_) => self.cpu,
             #[cfg(feature = "_gpu")]
             DispatchDevice::Cube(_) => self.gpu,
             #[allow(unreachable_patterns)]
             _ => NONE,
-        };
-        types.contains(&tensor.dtype())
+        }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! The updates equal those of burn's `Adam` without its options. Its record has the same names and
 //! moments, so a run can change from one to the other. On the CPU a kernel computes an update on
-//! all threads; elsewhere it consists of plain operations.
+//! all threads. On a GPU a [`Trainer`](super::Trainer) updates many parameters in one kernel launch.
 //!
 //! # Numerics
 //! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it unchanged. In float32 the
@@ -20,9 +20,10 @@
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::adam_together::{self, Update};
 use super::moment_state::{AdamMoments, Moments};
 use crate::error::ConfigError;
-use crate::kernel::adam::{self, Rates};
+use crate::kernel::adam::Rates;
 
 /// Adam. The formulas head this module.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,9 @@ impl Optimizer for Adam {
         gradient: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
+        if let Some((parameter, moments)) = adam_together::handed_out() {
+            return (parameter, Some(AdamMoments(moments)));
+        }
         let Self { beta_1, beta_2, epsilon } = *self;
         let gradient = gradient.without_autodiff();
         let (time, mean, square) = match state {
@@ -84,8 +88,15 @@ impl Optimizer for Adam {
             rate: rate * root / (1.0 - beta_1.powf(time as f64)),
             epsilon: epsilon * root,
         };
-        let [parameter, mean, square] = adam::update(parameter, gradient, mean, square, rates);
-        (parameter, Some(AdamMoments(Moments { time, mean, square })))
+        let moments = Moments { time, mean, square };
+        let update = Update { parameter, gradient, moments, rates };
+        if adam_together::collects(&update.gradient) {
+            let parameter = update.parameter.clone();
+            adam_together::collect(update);
+            return (parameter, None);
+        }
+        let (parameter, moments) = update.now();
+        (parameter, Some(AdamMoments(moments)))
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {

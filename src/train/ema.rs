@@ -13,8 +13,9 @@
 //! `ExponentialMovingAverage`. Flow++ uses a constant decay of 0.999 for all trained parameters.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use burn::backend::DispatchTensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -137,8 +138,13 @@ impl<M: Module> Ema<M> {
         if let Some(parameter) = check.foreign {
             return Err(TrainError::ForeignParameter { parameter });
         }
-        let mut step =
-            Step { current, places: Places::default(), rate: 1.0 - self.decay.at(self.updates) };
+        let rate = 1.0 - self.decay.at(self.updates);
+        let mut together =
+            Together { current: &current, places: Places::default(), pairs: Vec::new() };
+        self.average.visit(&mut together);
+        let together = together.pairs;
+        let moved = moving_average::update_all(together, rate).into();
+        let mut step = Step { current, places: Places::default(), rate, moved };
         Ok(Self {
             average: self.average.map(&mut step),
             decay: self.decay,
@@ -251,11 +257,36 @@ impl ModuleVisitor for Check<'_> {
     }
 }
 
+/// The average and the value of each parameter on a GPU. Few launches update all of them.
+struct Together<'a> {
+    current: &'a Current,
+    places: Places,
+    pairs: Vec<[DispatchTensor; 2]>,
+}
+
+impl ModuleVisitor for Together<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = self.current.get::<Tensor<D>>(param.id, self.places.next(param.id));
+        let average = param.base().without_autodiff();
+        if let Some(value) = value.filter(|_| moving_average::SERVED.serves_on_gpu(&average)) {
+            let value = like(value, &average);
+            self.pairs.push([average, value].map(Tensor::into_dispatch));
+        }
+    }
+}
+
+/// A value on the device and in the type of its average.
+fn like<const D: usize>(value: Tensor<D>, average: &Tensor<D>) -> Tensor<D> {
+    value.to_device(&average.device()).cast(average.dtype())
+}
+
 /// One update of the average, after [`Check`] has found every parameter.
 struct Step {
     current: Current,
     places: Places,
     rate: f64,
+    /// The averages of [`Together`] after the update, in its order.
+    moved: VecDeque<DispatchTensor>,
 }
 
 impl ModuleMapper for Step {
@@ -265,7 +296,12 @@ impl ModuleMapper for Step {
             return param;
         };
         param.map(|average| {
-            let value = value.to_device(&average.device()).cast(average.dtype());
+            if moving_average::SERVED.serves_on_gpu(&average)
+                && let Some(moved) = self.moved.pop_front()
+            {
+                return Tensor::from_dispatch(moved);
+            }
+            let value = like(value, &average);
             moving_average::update(average, value, self.rate)
         })
     }

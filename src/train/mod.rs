@@ -21,6 +21,7 @@
 //! | the memory that a run needs | [`peak_rss_bytes`] |
 
 pub mod adam;
+mod adam_together;
 pub mod adamax;
 mod batch_gradient;
 pub mod checkpoint;

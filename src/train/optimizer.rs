@@ -1,9 +1,10 @@
 //! The optimizer of a trainer.
 
-use burn::optim::ModuleOptimizer;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, Adamax};
+use super::{Adam, Adamax, adam_together};
 use crate::error::ConfigError;
 
 /// The optimizer of a [`Trainer`](super::Trainer).
@@ -46,6 +47,20 @@ impl OptimizerConfig {
         match self {
             Self::Adam => Adam::default().init(),
             Self::Adamax { beta_2 } => Adamax::new(beta_2).init(),
+        }
+    }
+
+    /// A step of the optimizer that [`OptimizerConfig::init`] made.
+    pub(super) fn step<M: Module>(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: f64,
+        model: M,
+        gradients: GradientsParams,
+    ) -> M {
+        match self {
+            Self::Adam => adam_together::step(optimizer, rate, model, gradients),
+            Self::Adamax { .. } => optimizer.step(rate, model, gradients),
         }
     }
 }

@@ -13,23 +13,26 @@
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod ops;
 pub mod plain;
 mod rates;
 
-use burn::backend::Dispatch;
+use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::Tensor;
 
 use super::operands::operands;
-use super::served::{FLOATS, NONE, Served};
+use super::served::{FLOATS, Served};
+use super::tensors::grouped;
 
 pub use ops::AdamOps;
 pub use rates::Rates;
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS };
 
 /// The updated `θ`, `m` and `v`.
 ///
@@ -56,4 +59,21 @@ pub fn update<const D: usize>(
     let (parameter, mean, square) =
         <Dispatch as AdamOps>::adam(parameter, gradient, mean, square, rates);
     [parameter, mean, square].map(Tensor::from_dispatch)
+}
+
+/// [`update`] of several parameters: each `[θ, g, m, v]`, of any number of axes. On a GPU it takes
+/// few launches. The results, each `[θ, m, v]`, are in the order of the operands.
+///
+/// # Panics
+/// As [`update`], and if the kernels do not serve a tensor.
+pub fn update_all(updates: Vec<[DispatchTensor; 4]>, rates: Rates) -> Vec<[DispatchTensor; 3]> {
+    for [parameter, gradient, mean, square] in &updates {
+        operands!("adam", parameter, gradient, mean, square).alike();
+        SERVED.require("adam", [parameter, gradient, mean, square]);
+    }
+    grouped(updates, |[parameters, gradients, means, squares]| {
+        let (parameters, means, squares) =
+            <Dispatch as AdamOps>::adam_all(parameters, gradients, means, squares, rates);
+        [parameters, means, squares]
+    })
 }

@@ -75,7 +75,7 @@ impl<M: Module> Trainer<M> {
         let BatchGradient { loss, gradients, drift } = found;
         let (learning_rate, precision, loss_scale) =
             (self.learning_rate(), self.config.precision, self.loss_scale());
-        let (tied, state) = (self.tied, &mut self.state);
+        let (rule, tied, state) = (self.config.optimizer, self.tied, &mut self.state);
         // A bound near the largest value remains finite.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) =
@@ -87,12 +87,12 @@ impl<M: Module> Trainer<M> {
             })?;
         match state.headroom.after(learning_rate, norm.min(max_norm)) {
             Some(headroom) => {
-                state.advance(learning_rate, gradients, tied)?;
+                state.advance(rule, learning_rate, gradients, tied)?;
                 state.headroom = headroom;
             }
             None => {
                 let mut attempt = state.clone();
-                attempt.advance(learning_rate, gradients, tied)?;
+                attempt.advance(rule, learning_rate, gradients, tied)?;
                 let State { model, average, optimizer, .. } = &attempt;
                 let measured = Headroom::measure(model, average.model(), optimizer)?;
                 attempt.headroom = measured.map_err(|Overflow { what, parameter }| {

@@ -6,7 +6,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use crate::bijector::replay::DriftGuard;
 use crate::train::headroom::Headroom;
 use crate::train::tied::tie;
-use crate::train::{Ema, TrainError};
+use crate::train::{Ema, OptimizerConfig, TrainError};
 
 /// The state that an update changes.
 #[derive(Clone)]
@@ -22,11 +22,12 @@ impl<M: Module> State<M> {
     /// Updates weights and average.
     pub(super) fn advance(
         &mut self,
+        optimizer: OptimizerConfig,
         rate: f64,
         gradients: GradientsParams,
         tied: bool,
     ) -> Result<(), TrainError> {
-        let model = self.optimizer.step(rate, self.model.clone(), gradients);
+        let model = optimizer.step(&mut self.optimizer, rate, self.model.clone(), gradients);
         // An optimizer updates a parameter only at its first place.
         self.model = if tied { tie(model) } else { model };
         self.average = self.average.clone().update(&self.model)?;
