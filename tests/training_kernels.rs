@@ -3,11 +3,15 @@
 
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::module::Param;
-use burn::optim::{AdamConfig, AdamState, Optimizer, RecordState, StateSink, StateSource};
+use burn::optim::{
+    AdamConfig, AdamState, GradientsParams, Optimizer, RecordState, StateSink, StateSource,
+};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::kernel::adam::{self, Rates};
 use flowkit::kernel::moving_average;
-use flowkit::train::{Adam, EmaDecay, Trainer, TrainerConfig};
+use flowkit::train::{
+    Adam, EmaDecay, TrainError, Trainer, TrainerConfig, clip_global_norm, global_norm,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -294,6 +298,93 @@ fn a_trainer_updates_each_parameter_as_if_it_were_alone() {
         assert_close(&found, &numbers(&expected_average), epsilon, &what);
     }
     assert_eq!(numbers(&model[5].val()), numbers(&model[1].val()));
+}
+
+/// Parameters of many sizes on both devices, of several types, with gradients of their own: parts
+/// of tensors too.
+fn with_gradients(rng: &mut StdRng) -> (Vec<Param<Tensor<2>>>, GradientsParams, Vec<Vec<f64>>) {
+    let (mut model, mut gradients, mut truth) = (Vec::new(), GradientsParams::new(), Vec::new());
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let n: usize = shape.iter().product();
+        for (device, dtype, _) in kinds() {
+            let half = device.supports_dtype(DType::F16) && index % 4 == 1;
+            let dtype = if half && dtype == DType::F32 { DType::F16 } else { dtype };
+            let numbers = normal(2 * n, rng);
+            let both = tensor(&numbers, [n, 2], &device, dtype);
+            let gradient = if index % 3 == 2 { both.narrow(1, 1, 1) } else { both };
+            truth.push(self::numbers(&gradient));
+            let param = Param::from_tensor(gradient.zeros_like());
+            gradients.register(param.id, gradient);
+            model.push(param);
+        }
+    }
+    // A parameter that occurs twice counts once, and one without a gradient not at all.
+    model.push(model[3].clone());
+    model.push(Param::from_tensor(model[0].val()));
+    (model, gradients, truth)
+}
+
+#[test]
+fn a_norm_over_many_gradients_is_that_of_all_their_numbers() {
+    let (model, gradients, truth) = with_gradients(&mut StdRng::seed_from_u64(10));
+    let length: f64 = truth.iter().flatten().map(|g| g * g).sum::<f64>().sqrt();
+    let found = global_norm(&model, &gradients);
+    assert_eq!(found.dims(), [1]);
+    let found = found.into_scalar::<f64>();
+    assert!((found / length - 1.0).abs() < 1e-6, "{found} is not {length}");
+    let (clipped, norm) = clip_global_norm(gradients, &model, 0.5).unwrap();
+    assert_eq!(norm, found);
+    assert_eq!(clipped.len(), truth.len());
+    for (param, truth) in model.iter().zip(&truth) {
+        let clipped = clipped.get::<2>(param.id).unwrap();
+        assert_eq!((clipped.dims(), clipped.dtype()), (param.dims(), param.dtype()));
+        let half = clipped.dtype() == DType::F16;
+        let epsilon = if half { 1e-3 } else { f64::from(f32::EPSILON) };
+        let expected: Vec<f64> = truth.iter().map(|g| g * (0.5 / length)).collect();
+        assert_close(&numbers(&clipped), &expected, epsilon, "a clipped gradient");
+    }
+}
+
+/// Gradients of one device: not finite, so large that their squares are infinite, and none.
+#[test]
+fn a_norm_keeps_its_exceptions() {
+    let (device, dtype) = (Device::default(), DType::F32);
+    let model: Vec<Param<Tensor<2>>> =
+        (0..3).map(|n| Param::from_tensor(Tensor::zeros([n + 1, 300], &device))).collect();
+    let gradients = |values: [f64; 3]| {
+        let mut gradients = GradientsParams::new();
+        for (param, value) in model.iter().zip(values) {
+            let [rows, columns] = param.dims();
+            let mut numbers = vec![0.0; rows * columns];
+            numbers[rows * columns - 1] = value;
+            gradients.register(param.id, tensor(&numbers, [rows, columns], &device, dtype));
+        }
+        gradients
+    };
+    for (values, at) in [
+        ([1.0, f64::NAN, 2.0], "1"),
+        ([f64::INFINITY, 0.0, 1.0], "0"),
+        ([f64::NAN, 1.0, f64::NEG_INFINITY], "2"),
+    ] {
+        let error = clip_global_norm(gradients(values), &model, 1.0).unwrap_err();
+        let TrainError::NonFiniteGradient { parameter, .. } = error else { panic!("{error}") };
+        assert_eq!(parameter, at, "{values:?}");
+    }
+    let (clipped, norm) = clip_global_norm(gradients([3e30, 0.0, 4e30]), &model, 1.0).unwrap();
+    assert!((norm / 5e30 - 1.0).abs() < 1e-6, "{norm}");
+    let last: Vec<f64> = (model.iter())
+        .map(|param| *numbers(&clipped.get::<2>(param.id).unwrap()).last().unwrap())
+        .collect();
+    assert_close(&last, &[0.6, 0.0, 0.8], f64::from(f32::EPSILON), "a huge gradient");
+    let (short, norm) = clip_global_norm(gradients([0.3, 0.0, 0.4]), &model, 1.0).unwrap();
+    assert!((norm - 0.5).abs() < 1e-6, "{norm}");
+    let expected = gradients([0.3, 0.0, 0.4]);
+    for param in &model {
+        let [short, expected] = [&short, &expected].map(|g| g.get::<2>(param.id).unwrap());
+        assert_eq!(numbers(&short), numbers(&expected), "a short gradient stays as it is");
+    }
+    let (none, norm) = clip_global_norm(GradientsParams::new(), &model, 1.0).unwrap();
+    assert!(none.is_empty() && norm == 0.0);
 }
 
 /// A state as another optimizer reads it from a record.

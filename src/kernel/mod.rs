@@ -41,6 +41,7 @@ pub mod epilogue;
 pub mod exact_product;
 pub mod gated_norm;
 pub mod gated_residual;
+pub mod global_norm;
 pub mod linear;
 pub mod mixture_logistic;
 pub mod moving_average;

@@ -7,7 +7,7 @@
 //!
 //! The updates equal those of burn's `Adam` without its options. Its record has the same names and
 //! moments, so a run can change from one to the other. On the CPU a kernel computes an update on
-//! all threads. On a GPU a [`Trainer`](super::Trainer) updates many parameters in one kernel launch.
+//! all threads. On a GPU a launch of a [`Trainer`](super::Trainer) updates many parameters.
 //!
 //! # Numerics
 //! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it unchanged. In float32 the

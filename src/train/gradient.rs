@@ -12,15 +12,18 @@
 //! Pascanu, Mikolov & Bengio 2013, *On the difficulty of training recurrent neural networks*,
 //! algorithm 1. Flow++ clips the gradient of nats per image at 1.0.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
+use burn::backend::DispatchTensor;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::error::TrainError;
 use super::parameter_path::ParameterPath;
 use crate::error::ConfigError;
+use crate::kernel::global_norm as global_norm_kernel;
+use crate::kernel::global_norm::plain::{scaled, sum_of_squares, widened};
 
 /// The L2 norm of all gradients of `module`, shape `[1]`.
 ///
@@ -44,20 +47,20 @@ use crate::error::ConfigError;
 /// assert_eq!(global_norm(&pair, &gradients).into_scalar::<f32>(), 10.0);
 /// ```
 pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor<1> {
-    let mut sum = SumOfSquares { gradients, seen: HashSet::new(), total: None };
+    let mut sum =
+        SumOfSquares { gradients, seen: HashSet::new(), total: None, together: Vec::new() };
     module.visit(&mut sum);
-    match sum.total {
-        Some(total) => total.sqrt(),
-        None => {
-            let device = module
-                .devices()
-                .into_iter()
-                .next()
-                .map(Device::without_autodiff)
-                .unwrap_or_default();
-            Tensor::zeros([1], &device)
-        }
+    let SumOfSquares { total, together, .. } = sum;
+    let mut norms = global_norm_kernel::norms(together);
+    if total.is_none() && norms.len() <= 1 {
+        return norms.pop().unwrap_or_else(|| {
+            let device = module.devices().into_iter().next();
+            Tensor::zeros([1], &device.map(Device::without_autodiff).unwrap_or_default())
+        });
     }
+    let squares = norms.into_iter().map(|norm| norm.square());
+    let total = total.into_iter().chain(squares).reduce(added);
+    total.expect("a sum or two norms").sqrt()
 }
 
 /// Scales all gradients of `module` by `min(1, max_norm / norm)` and returns them with the norm
@@ -90,31 +93,44 @@ pub fn clip_global_norm<M: Module>(
     if norm <= max_norm {
         return Ok((gradients, norm));
     }
-    let mut scale = ScaleGradients { gradients, seen: HashSet::new(), factor: max_norm / norm };
-    module.visit(&mut scale);
-    Ok((scale.gradients, norm))
+    Ok((scale(gradients, module, max_norm / norm), norm))
 }
 
 /// Multiplies every gradient of `module` by `factor`, computed at least in float32.
-#[cfg(feature = "train")]
 pub(super) fn scale<M: Module>(
     gradients: GradientsParams,
     module: &M,
     factor: f64,
 ) -> GradientsParams {
-    let mut scale = ScaleGradients { gradients, seen: HashSet::new(), factor };
+    let seen = HashSet::new();
+    let mut scale = ScaleGradients { gradients, seen, factor, together: Vec::new() };
     module.visit(&mut scale);
-    scale.gradients
+    let ScaleGradients { gradients, together, .. } = scale;
+    if together.is_empty() {
+        return gradients;
+    }
+    let (ids, together) = together.into_iter().unzip();
+    let scaled = global_norm_kernel::scale_all(together, factor);
+    let mut scaled = Scaled { gradients, ids, scaled: scaled.into() };
+    module.visit(&mut scaled);
+    scaled.gradients
 }
 
 pub(super) fn device_error(error: impl std::fmt::Display) -> TrainError {
     TrainError::Device { reason: error.to_string(), gradient_memory: None }
 }
 
+/// Whether few launches compute on all gradients like this one.
+fn together<const D: usize>(gradient: &Tensor<D>) -> bool {
+    !gradient.is_autodiff() && global_norm_kernel::SERVED.serves_on_gpu(gradient)
+}
+
 struct SumOfSquares<'a> {
     gradients: &'a GradientsParams,
     seen: HashSet<ParamId>,
     total: Option<Tensor<1>>,
+    /// Gradients that few launches sum; the total lacks them.
+    together: Vec<DispatchTensor>,
 }
 
 impl ModuleVisitor for SumOfSquares<'_> {
@@ -123,25 +139,25 @@ impl ModuleVisitor for SumOfSquares<'_> {
             return;
         }
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-        let term = widen(gradient).square().sum();
+        if together(&gradient) {
+            self.together.push(gradient.into_dispatch());
+            return;
+        }
+        let term = sum_of_squares(gradient);
         self.total = Some(match self.total.take() {
             None => term,
-            Some(total) if total.dtype() == term.dtype() => {
-                total.clone() + term.to_device(&total.device())
-            }
-            Some(total) => {
-                let device = total.device();
-                total.cast(FloatDType::F64) + term.to_device(&device).cast(FloatDType::F64)
-            }
+            Some(total) => added(total, term),
         });
     }
 }
 
-/// In half precision, sums of squares overflow at a norm of 256 (f16) or lose their digits (bf16).
-fn widen<const D: usize>(gradient: Tensor<D>) -> Tensor<D> {
-    match gradient.dtype() {
-        DType::F64 | DType::F32 => gradient,
-        _ => gradient.cast(FloatDType::F32),
+/// The sum of two terms on the device of the first; in f64 unless they are of one type.
+fn added(total: Tensor<1>, term: Tensor<1>) -> Tensor<1> {
+    let device = total.device();
+    if total.dtype() == term.dtype() {
+        total + term.to_device(&device)
+    } else {
+        total.cast(FloatDType::F64) + term.to_device(&device).cast(FloatDType::F64)
     }
 }
 
@@ -149,6 +165,8 @@ struct ScaleGradients {
     gradients: GradientsParams,
     seen: HashSet<ParamId>,
     factor: f64,
+    /// Gradients that few launches scale, removed from the others.
+    together: Vec<(ParamId, DispatchTensor)>,
 }
 
 impl ModuleVisitor for ScaleGradients {
@@ -157,12 +175,30 @@ impl ModuleVisitor for ScaleGradients {
             return;
         }
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            let dtype = gradient.dtype();
-            let scaled = widen(gradient).mul_scalar(self.factor);
-            self.gradients.register(
-                param.id,
-                if scaled.dtype() == dtype { scaled } else { scaled.cast(dtype) },
-            );
+            if together(&gradient) {
+                self.together.push((param.id, gradient.into_dispatch()));
+            } else {
+                self.gradients.register(param.id, scaled(gradient, self.factor));
+            }
+        }
+    }
+}
+
+/// Puts gradients back that were scaled together.
+struct Scaled {
+    gradients: GradientsParams,
+    /// Their parameters, in the order of `scaled`.
+    ids: VecDeque<ParamId>,
+    scaled: VecDeque<DispatchTensor>,
+}
+
+impl ModuleVisitor for Scaled {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.ids.front() == Some(&param.id)
+            && let Some(scaled) = self.scaled.pop_front()
+        {
+            self.ids.pop_front();
+            self.gradients.register::<D>(param.id, Tensor::from_dispatch(scaled));
         }
     }
 }
@@ -200,7 +236,7 @@ impl CarefulNorm<'_> {
         if !finite {
             return Err(not_finite());
         }
-        let gradient = widen(gradient);
+        let gradient = widened(gradient);
         let largest =
             gradient.clone().abs().max().try_into_scalar::<f64>().map_err(device_error)?;
         if largest == 0.0 {

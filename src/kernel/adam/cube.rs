@@ -2,16 +2,16 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::Rates;
 use super::ops::AdamOps;
-use crate::kernel::cube::many::{Grid, filled, many, writable};
+use crate::kernel::cube::many::{Grid, launches, many, writable};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;
 use crate::kernel::tensors::Tensors;
-use burn_cubecl::kernel::into_contiguous;
 
 /// Tensors of an update that a launch binds: `θ` before and after, `g`, `m` and `v`.
 const BINDINGS: usize = 5;
@@ -111,12 +111,12 @@ impl Update {
 fn launch(updates: &[&Update], rates: Rates) {
     let Rates { beta_1, beta_2, rate, epsilon } = rates;
     let dtype = updates[0].parameter.dtype;
-    let Grid { count, units } = Grid::of(updates.iter().map(|update| &update.moved));
+    let grid = Grid::of(updates.iter().map(|update| &update.moved));
     let number = |value| scalar(value, dtype);
     update_kernel::launch(
         &updates[0].parameter.client,
-        count,
-        units,
+        grid.count(),
+        grid.units(),
         many(updates.iter().map(|update| &update.parameter)),
         many(updates.iter().map(|update| &update.gradient)),
         many(updates.iter().map(|update| &update.mean)),
@@ -134,6 +134,12 @@ fn launch(updates: &[&Update], rates: Rates) {
     );
 }
 
+fn launch_all(updates: &[Update], rates: Rates) {
+    for updates in launches(updates, BINDINGS, |update| &update.moved) {
+        launch(&updates, rates);
+    }
+}
+
 impl AdamOps for CubeBackend {
     fn adam(
         parameter: FloatTensor<Self>,
@@ -143,7 +149,7 @@ impl AdamOps for CubeBackend {
         rates: Rates,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let update = Update::of(parameter, gradient, mean, square);
-        filled([&update], BINDINGS, |update| &update.moved, |updates| launch(updates, rates));
+        launch_all(std::slice::from_ref(&update), rates);
         (update.moved, update.mean, update.square)
     }
 
@@ -160,7 +166,7 @@ impl AdamOps for CubeBackend {
                 Update::of(parameter, gradient, mean, square)
             })
             .collect();
-        filled(&updates, BINDINGS, |update| &update.moved, |updates| launch(updates, rates));
+        launch_all(&updates, rates);
         let mut updated = (Vec::new(), Vec::new(), Vec::new());
         for Update { moved, mean, square, .. } in updates {
             updated.0.push(moved);

@@ -10,8 +10,8 @@ use cubecl::prelude::*;
 
 use super::UNITS;
 
-/// Most items of a launch: its kernel has the code once for each.
-const MOST_ITEMS: usize = 32;
+/// Most tensors of a launch. Its kernel contains its code once for each item.
+const MOST_TENSORS: usize = 160;
 
 /// Most cubes of a tensor: with a row of them for each item, enough for every unit of a device.
 const MOST_CUBES: usize = 128;
@@ -19,25 +19,34 @@ const MOST_CUBES: usize = 128;
 /// Bindings of a launch besides those of its tensors: shapes, numbers, and one more output.
 const OTHER_BINDINGS: usize = 3;
 
-/// The grid and the cubes of a launch on many tensors.
+/// The grid of a launch on many tensors: a row of cubes for each.
 pub struct Grid {
-    pub count: CubeCount,
-    pub units: CubeDim,
+    columns: u32,
+    rows: u32,
 }
 
 impl Grid {
-    /// A row of cubes for each tensor.
+    /// A grid for these tensors, of which at least one has an element.
     pub fn of<'a>(tensors: impl ExactSizeIterator<Item = &'a CubeTensor>) -> Self {
-        let rows = tensors.len();
+        let rows = tensors.len() as u32;
         let largest = tensors.map(|tensor| tensor.meta.shape().num_elements()).max();
-        let count = CubeCount::Static(cubes(largest.unwrap_or(0)) as u32, rows as u32, 1);
-        Self { count, units: CubeDim::new_1d(UNITS) }
+        let columns = largest.unwrap_or(0).div_ceil(UNITS as usize).clamp(1, MOST_CUBES) as u32;
+        Self { columns, rows }
     }
-}
 
-/// Cubes of a row whose largest tensor has this many elements.
-pub fn cubes(largest: usize) -> usize {
-    largest.div_ceil(UNITS as usize).clamp(1, MOST_CUBES)
+    /// Number of cubes.
+    pub fn cubes(&self) -> usize {
+        self.columns as usize * self.rows as usize
+    }
+
+    pub fn count(&self) -> CubeCount {
+        CubeCount::Static(self.columns, self.rows, 1)
+    }
+
+    /// Units of a cube.
+    pub fn units(&self) -> CubeDim {
+        CubeDim::new_1d(UNITS)
+    }
 }
 
 /// Contiguous tensors as the list of a launch.
@@ -54,18 +63,17 @@ pub fn writable(tensor: CubeTensor) -> CubeTensor {
     if tensor.can_mut() { tensor } else { into_contiguous(tensor.copy()) }
 }
 
-/// Splits items into launches. `bindings` is the number of tensors of an item, and `result` one of
+/// The items of each launch. `bindings` is the number of tensors of an item, and `result` is one of
 /// them; items whose result has no element need no launch.
-pub fn filled<'a, T: 'a>(
-    items: impl IntoIterator<Item = &'a T>,
+pub fn launches<T>(
+    items: &[T],
     bindings: usize,
     result: impl Fn(&T) -> &CubeTensor,
-    mut launch: impl FnMut(&[&'a T]),
-) {
-    let filled = |item: &&'a T| result(item).meta.shape().num_elements() > 0;
-    let items: Vec<&T> = items.into_iter().filter(filled).collect();
-    let Some(first) = items.first() else { return };
+) -> Vec<Vec<&T>> {
+    let filled = |item: &&T| result(item).meta.shape().num_elements() > 0;
+    let items: Vec<&T> = items.iter().filter(filled).collect();
+    let Some(first) = items.first() else { return Vec::new() };
     let most = result(first).client.properties().hardware.max_bindings as usize;
-    let most = (most.saturating_sub(OTHER_BINDINGS) / bindings).clamp(1, MOST_ITEMS);
-    items.chunks(most).for_each(|items| launch(items));
+    let most = most.saturating_sub(OTHER_BINDINGS).min(MOST_TENSORS) / bindings;
+    items.chunks(most.max(1)).map(<[&T]>::to_vec).collect()
 }

@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::ops::MovingAverageOps;
-use crate::kernel::cube::many::{Grid, filled, many};
+use crate::kernel::cube::many::{Grid, launches, many};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;
 use crate::kernel::tensors::Tensors;
@@ -61,17 +61,23 @@ impl Update {
 /// Updates averages of one type, each with at least one element.
 fn launch(updates: &[&Update], rate: f64) {
     let average = &updates[0].average;
-    let Grid { count, units } = Grid::of(updates.iter().map(|update| &update.moved));
+    let grid = Grid::of(updates.iter().map(|update| &update.moved));
     update_kernel::launch(
         &average.client,
-        count,
-        units,
+        grid.count(),
+        grid.units(),
         many(updates.iter().map(|update| &update.average)),
         many(updates.iter().map(|update| &update.value)),
         many(updates.iter().map(|update| &update.moved)),
         scalar(rate, average.dtype),
         types(average.dtype).0,
     );
+}
+
+fn launch_all(updates: &[Update], rate: f64) {
+    for updates in launches(updates, BINDINGS, |update| &update.moved) {
+        launch(&updates, rate);
+    }
 }
 
 impl MovingAverageOps for CubeBackend {
@@ -81,7 +87,7 @@ impl MovingAverageOps for CubeBackend {
         rate: f64,
     ) -> FloatTensor<Self> {
         let update = Update::of(average, value);
-        filled([&update], BINDINGS, |update| &update.moved, |updates| launch(updates, rate));
+        launch_all(std::slice::from_ref(&update), rate);
         update.moved
     }
 
@@ -93,7 +99,7 @@ impl MovingAverageOps for CubeBackend {
         let pairs = averages.0.into_iter().zip(values.0);
         let updates: Vec<Update> =
             pairs.map(|(average, value)| Update::of(average, value)).collect();
-        filled(&updates, BINDINGS, |update| &update.moved, |updates| launch(updates, rate));
+        launch_all(&updates, rate);
         Tensors(updates.into_iter().map(|update| update.moved).collect())
     }
 }
