@@ -387,6 +387,41 @@ fn a_norm_keeps_its_exceptions() {
     assert!(none.is_empty() && norm == 0.0);
 }
 
+/// Loss and norm reach the host together. The error is about the loss if the loss is not finite,
+/// and otherwise about the gradient; the trainer is as it was before.
+#[test]
+fn a_failed_update_names_its_cause() {
+    let device = Device::default().autodiff();
+    let model: Vec<Param<Tensor<1>>> =
+        (0..3).map(|n| Param::from_tensor(Tensor::zeros([n + 1], &device))).collect();
+    let mut config = TrainerConfig::new();
+    (config.warm_up, config.max_norm) = (0, 1.0);
+    let mut trainer = Trainer::new(model, config).unwrap();
+    type Model = Vec<Param<Tensor<1>>>;
+    let sum = |model: &Model| (model[0].val() * 3.0 + 1.0).sum() + model[2].val().sum() * 2.0;
+    let update = trainer.update(&device, sum).unwrap();
+    assert_eq!(update.loss, 1.0);
+    assert!((update.gradient_norm / 21f64.sqrt() - 1.0).abs() < 1e-6, "{update:?}");
+    let before: Vec<_> = trainer.model().iter().map(|param| numbers(&param.val())).collect();
+    for (factor, value) in [(f32::NAN, f64::NAN), (f32::INFINITY, f64::INFINITY)] {
+        let error = trainer.update(&device, |model| sum(model) * factor).unwrap_err();
+        let TrainError::NonFiniteLoss { step: 2, value: found, .. } = error else {
+            panic!("{error}")
+        };
+        assert!(found.is_nan() == value.is_nan() && !found.is_finite(), "{found}");
+    }
+    // A parameter that is 0, with an infinite slope.
+    let steep = |model: &Model| sum(model) + (model[1].val() * 3e38 * 3e38).sum();
+    let error = trainer.update(&device, steep).unwrap_err();
+    let TrainError::NonFiniteGradient { step: Some(2), parameter, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(parameter, "1");
+    let after: Vec<_> = trainer.model().iter().map(|param| numbers(&param.val())).collect();
+    assert_eq!(after, before);
+    assert_eq!(trainer.update(&device, sum).unwrap().step, 2);
+}
+
 /// A state as another optimizer reads it from a record.
 fn as_recorded<A: RecordState, B: RecordState>(state: &A, device: &Device) -> B {
     let mut record = StateSink::default();

@@ -17,6 +17,7 @@
 //! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) |
 //! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) |
+//! | [`global_norm`] | [`clip_global_norm`](crate::train::clip_global_norm) |
 //!
 //! # Types
 //! The operands of a call have one type. If they do not, every function panics with a message that

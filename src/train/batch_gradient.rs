@@ -14,11 +14,62 @@ use super::{Objective, Purpose, StepSeed, TrainError};
 use crate::bijector::replay::{
     DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled,
 };
+use crate::kernel::global_norm;
+
+/// The loss of update `step`, in nats per example.
+pub(super) enum Loss {
+    /// On the host, and finite.
+    Known(f64),
+    /// On a GPU. A copy to the host waits for all that the GPU has to do, so it waits for the
+    /// gradient's norm, and both are one copy.
+    OnDevice { loss: Tensor<1>, step: u64 },
+}
+
+impl Loss {
+    /// The loss on the host.
+    ///
+    /// # Errors
+    /// [`TrainError::NonFiniteLoss`]; [`TrainError::Device`].
+    pub fn read(self) -> Result<f64, TrainError> {
+        match self {
+            Self::Known(value) => Ok(value),
+            Self::OnDevice { loss, step } => {
+                finite(step, loss.try_into_data().map_err(device_error)?.iter::<f64>().sum())
+            }
+        }
+    }
+
+    /// Loss and norm on the host, in one copy where possible.
+    ///
+    /// # Errors
+    /// [`TrainError::NonFiniteLoss`]; [`TrainError::Device`].
+    pub fn read_with(self, norm: Tensor<1>) -> Result<(f64, f64), TrainError> {
+        match self {
+            Self::OnDevice { loss, step }
+                if loss.dtype() == norm.dtype() && loss.device() == norm.device() =>
+            {
+                let both = Tensor::cat(vec![loss, norm], 0);
+                let both = both.try_into_data().map_err(device_error)?;
+                let mut both = both.iter::<f64>();
+                let (loss, norm) = (both.next(), both.next());
+                Ok((finite(step, loss.unwrap_or(f64::NAN))?, norm.unwrap_or(f64::NAN)))
+            }
+            loss => Ok((loss.read()?, norm.try_into_scalar::<f64>().map_err(device_error)?)),
+        }
+    }
+}
+
+/// The loss of update `step`, if it is finite.
+fn finite(step: u64, value: f64) -> Result<f64, TrainError> {
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err(TrainError::NonFiniteLoss { step, value, fault: None })
+}
 
 /// Loss and gradient of an update.
 pub(super) struct BatchGradient {
-    /// In nats per example.
-    pub loss: f64,
+    pub loss: Loss,
     pub gradients: GradientsParams,
     /// Largest drift of a rebuilt input; `None` if no input is rebuilt.
     pub drift: Option<f64>,
@@ -56,7 +107,7 @@ impl Pass<'_> {
         if !loss.is_tracked() {
             return Err(no_gradient(model));
         }
-        let value = self.finite(loss.clone().inner())?;
+        let value = self.loss(loss.clone().inner())?;
         let gradients = parameter_gradients(model, scaled(loss, self.loss_scale).backward());
         if gradients.is_empty() {
             return Err(no_gradient(model));
@@ -78,7 +129,7 @@ impl Pass<'_> {
                     let mut replay = Replay::recomputing(self.layers())
                         .within_scope()
                         .with_loss_scale(self.loss_scale);
-                    let loss = self.replay(model, objective, &mut replay)?;
+                    let loss = self.loss(self.replay(model, objective, &mut replay)?)?;
                     Ok(BatchGradient { loss, gradients: replay.parameters, drift: None })
                 }
             };
@@ -90,9 +141,11 @@ impl Pass<'_> {
         let found = loop {
             let replay = Replay::guarded(self.layers(), guard.clone(), self.step);
             let mut replay = replay.within_scope().with_loss_scale(self.loss_scale);
-            let loss = self.replay(model, objective, &mut replay)?;
+            // The inverses are judged only if the loss is finite.
+            let loss = self.on_device(self.replay(model, objective, &mut replay)?).read()?;
             let verdict = replay.examine(&mut guard).map_err(device_error)?;
             if let Verdict::Holds(drift) = verdict {
+                let loss = Loss::Known(loss);
                 break BatchGradient { loss, gradients: replay.parameters, drift: Some(drift) };
             }
             // Repeat with the same noise.
@@ -112,7 +165,7 @@ impl Pass<'_> {
         model: &M,
         objective: &impl Objective<M>,
         replay: &mut Replay<()>,
-    ) -> Result<f64, TrainError> {
+    ) -> Result<Tensor<1>, TrainError> {
         if !model.devices().iter().any(Device::is_autodiff) {
             return Err(TrainError::NoGraph);
         }
@@ -120,17 +173,18 @@ impl Pass<'_> {
             .replay(model, replay)
             .ok_or(TrainError::NoReplay { gradient_memory: self.gradient_memory })?;
         check_one(&loss)?;
-        let value = self.finite(loss)?;
-        if replay.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
+        if replay.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(loss) }
     }
 
-    /// A loss on the host.
-    fn finite(&self, loss: Tensor<1>) -> Result<f64, TrainError> {
-        let value: f64 = loss.try_into_data().map_err(device_error)?.iter::<f64>().sum();
-        if value.is_finite() {
-            return Ok(value);
-        }
-        Err(TrainError::NonFiniteLoss { step: self.step + 1, value, fault: None })
+    fn on_device(&self, loss: Tensor<1>) -> Loss {
+        Loss::OnDevice { loss, step: self.step + 1 }
+    }
+
+    /// A loss, on the host unless it is on a GPU.
+    fn loss(&self, loss: Tensor<1>) -> Result<Loss, TrainError> {
+        let on_gpu = global_norm::SERVED.serves_on_gpu(&loss);
+        let loss = self.on_device(loss);
+        if on_gpu { Ok(loss) } else { loss.read().map(Loss::Known) }
     }
 }
 
@@ -170,22 +224,28 @@ impl BatchGradient {
             total = Some(match total {
                 // A single whole batch stays as it is, bit for bit.
                 None if share == 1.0 => found,
-                total => Self::sum(model, total, found, share),
+                total => Self::sum(model, total, found, share).map_err(|error| (index, error))?,
             });
         }
         total.ok_or((0, TrainError::NoBatch))
     }
 
-    /// `total + share·more`.
-    fn sum<M: Module>(model: &M, total: Option<Self>, more: Self, share: f64) -> Self {
+    /// `total + share·more`. An error is one of the loss of `more`.
+    fn sum<M: Module>(
+        model: &M,
+        total: Option<Self>,
+        more: Self,
+        share: f64,
+    ) -> Result<Self, TrainError> {
         let (loss, into, drift) = match total {
-            Some(total) => (total.loss, total.gradients, total.drift),
+            Some(total) => (total.loss.read()?, total.gradients, total.drift),
             None => (0.0, GradientsParams::new(), None),
         };
+        let loss = Loss::Known(loss + share * more.loss.read()?);
         let mut add = Add { from: more.gradients, into, share };
         model.visit(&mut add);
         let drift = drift.into_iter().chain(more.drift).reduce(f64::max);
-        Self { loss: loss + share * more.loss, gradients: add.into, drift }
+        Ok(Self { loss, gradients: add.into, drift })
     }
 }
 

@@ -85,8 +85,17 @@ pub fn clip_global_norm<M: Module>(
     max_norm: f64,
 ) -> Result<(GradientsParams, f64), TrainError> {
     ConfigError::within("clip_global_norm", "max_norm", "(0, ∞]", max_norm, max_norm > 0.0)?;
-    let mut norm =
-        global_norm(module, &gradients).try_into_scalar::<f64>().map_err(device_error)?;
+    clip(gradients, module, max_norm, |norm| norm.try_into_scalar::<f64>().map_err(device_error))
+}
+
+/// [`clip_global_norm`], in which `read` copies the norm to the host.
+pub(super) fn clip<M: Module>(
+    gradients: GradientsParams,
+    module: &M,
+    max_norm: f64,
+    read: impl FnOnce(Tensor<1>) -> Result<f64, TrainError>,
+) -> Result<(GradientsParams, f64), TrainError> {
+    let mut norm = read(global_norm(module, &gradients))?;
     if !norm.is_finite() {
         norm = careful_norm(module, &gradients)?;
     }

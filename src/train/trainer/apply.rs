@@ -7,11 +7,10 @@ use super::Trainer;
 use super::state::State;
 use crate::bijector::replay::DriftGuard;
 use crate::train::batch_gradient::{BatchGradient, Pass};
+use crate::train::gradient::clip;
 use crate::train::headroom::{Headroom, Overflow};
 use crate::train::loss_scale::ScaleState;
-use crate::train::{
-    GradientUnit, NonFinite, StepSeed, TrainError, Update, UpdateOutcome, WarmUp, clip_global_norm,
-};
+use crate::train::{GradientUnit, NonFinite, StepSeed, TrainError, Update, UpdateOutcome, WarmUp};
 
 impl<M: Module> Trainer<M> {
     /// How the next update computes its gradient.
@@ -72,14 +71,20 @@ impl<M: Module> Trainer<M> {
         nats_per_unit: f64,
     ) -> Result<Update, TrainError> {
         let step = self.step + 1;
-        let BatchGradient { loss, gradients, drift } = found;
+        let BatchGradient { loss: unread, gradients, drift } = found;
         let (learning_rate, precision, loss_scale) =
             (self.learning_rate(), self.config.precision, self.loss_scale());
         let (rule, tied, state) = (self.config.optimizer, self.tied, &mut self.state);
         // A bound near the largest value remains finite.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
+        let mut loss = f64::NAN;
+        let read = |norm| {
+            let (read_loss, norm) = unread.read_with(norm)?;
+            loss = read_loss;
+            Ok(norm)
+        };
         let (gradients, norm) =
-            clip_global_norm(gradients, &state.model, max_norm).map_err(|error| match error {
+            clip(gradients, &state.model, max_norm, read).map_err(|error| match error {
                 TrainError::NonFiniteGradient { parameter, .. } => {
                     TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
                 }
