@@ -6,8 +6,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::AdamOps;
 use super::Rates;
-use super::ops::AdamOps;
 use crate::kernel::cube::many::{Grid, launches, many, writable};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;

@@ -3,8 +3,8 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::AdamOps;
 use super::cpu::{self, Moved};
-use super::ops::AdamOps;
 use super::rates::Rates;
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, in_place, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;

@@ -45,9 +45,8 @@ pub mod plain;
 
 use std::ops::Range;
 
-use burn::backend::Dispatch;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Shape;
 use burn::tensor::Tensor;
 

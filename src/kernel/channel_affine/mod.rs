@@ -14,9 +14,8 @@ mod flex;
 mod node;
 pub mod plain;
 
-use burn::backend::Dispatch;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};

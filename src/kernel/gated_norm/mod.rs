@@ -17,9 +17,8 @@ mod node;
 pub mod oracle;
 pub mod plain;
 
-use burn::backend::Dispatch;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::conv2d::PreActivation;

@@ -10,7 +10,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::ops::GlobalNormOps;
+use super::GlobalNormOps;
 use crate::kernel::cube::many::{Grid, launches, many, writable};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{UNITS, arithmetic, empty_in, scalar, types};

@@ -13,24 +13,49 @@
 
 #[cfg(feature = "_gpu")]
 mod cube;
-#[cfg(feature = "_gpu")]
-mod ops;
 pub mod plain;
 
-#[cfg(feature = "_gpu")]
-use burn::backend::Dispatch;
 use burn::backend::DispatchTensor;
+#[cfg(feature = "_gpu")]
+use burn::backend::fusion::custom::TensorSpec;
+#[cfg(feature = "_gpu")]
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "_gpu")]
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
+#[cfg(feature = "_gpu")]
+use super::cube::arithmetic;
 use super::served::{FLOATS_AND_HALVES, NONE, Served};
 #[cfg(feature = "_gpu")]
 use super::tensors::{Tensors, grouped};
 
-#[cfg(feature = "_gpu")]
-pub use ops::GlobalNormOps;
-
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors, of one type and at least one.
+#[cfg(feature = "_gpu")]
+#[backend_extension(Cube, Fusion)]
+pub trait GlobalNormOps: Backend {
+    /// [`norms`]: the norm of all tensors, `[1]`.
+    #[fusion(meta = norm)]
+    fn global_norm(#[extension_type] tensors: Tensors<Self>) -> FloatTensor<Self>;
+
+    /// [`scale_all`]: the products, in place for tensors whose memory nobody else
+    /// holds.
+    #[fusion(meta = scaled)]
+    fn scale_all(#[extension_type] tensors: Tensors<Self>, factor: f64) -> Tensors<Self>;
+}
+
+#[cfg(feature = "_gpu")]
+fn norm(tensors: &[TensorSpec]) -> TensorSpec {
+    TensorSpec::new([1].into(), arithmetic(tensors[0].dtype))
+}
+
+#[cfg(feature = "_gpu")]
+fn scaled(tensors: &[TensorSpec], _factor: &f64) -> Vec<TensorSpec> {
+    tensors.to_vec()
+}
 
 /// The norms, each `[1]`, of the tensors of each device and type, of any numbers of axes.
 ///

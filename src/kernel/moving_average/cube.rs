@@ -6,7 +6,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::ops::MovingAverageOps;
+use super::MovingAverageOps;
 use crate::kernel::cube::many::{Grid, launches, many};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;

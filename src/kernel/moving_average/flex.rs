@@ -3,8 +3,8 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::MovingAverageOps;
 use super::cpu;
-use super::ops::MovingAverageOps;
 use crate::kernel::cpu::flex_slices::{Contiguous, Number, tensor, with_number};
 use crate::kernel::cpu::simd::InstructionSet;
 use crate::kernel::cpu::uninitialised::uninitialised;

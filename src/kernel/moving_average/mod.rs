@@ -11,20 +11,57 @@ pub(super) mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-mod ops;
 pub mod plain;
 
-use burn::backend::{Dispatch, DispatchTensor};
+#[cfg(feature = "_gpu")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension};
 use burn::tensor::Tensor;
 
 use super::operands::operands;
 use super::served::{FLOATS, Served};
-use super::tensors::grouped;
-
-pub use ops::MovingAverageOps;
+use super::tensors::{Tensors, grouped};
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
+pub trait MovingAverageOps: Backend {
+    /// [`moving_average`]: the updated average.
+    #[fusion(dtype = average, shape = average)]
+    fn moving_average(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        rate: f64,
+    ) -> FloatTensor<Self>;
+
+    /// [`MovingAverageOps::moving_average`] for several averages of one type, in few launches. The
+    /// lists are of the same length, at least 1.
+    #[fusion(meta = all_updated)]
+    fn moving_average_all(
+        #[extension_type] averages: Tensors<Self>,
+        #[extension_type] values: Tensors<Self>,
+        rate: f64,
+    ) -> Tensors<Self> {
+        let pairs = averages.0.into_iter().zip(values.0);
+        Tensors(pairs.map(|(average, value)| Self::moving_average(average, value, rate)).collect())
+    }
+}
+
+#[cfg(feature = "_gpu")]
+fn all_updated(averages: &[TensorSpec], _values: &[TensorSpec], _rate: &f64) -> Vec<TensorSpec> {
+    averages.to_vec()
+}
 
 /// The updated average.
 ///
