@@ -5,7 +5,7 @@
 //! scaled    g · factor
 //! ```
 //! Plain operations take several launches for each tensor. The kernels take two for the norm and
-//! one for the product, up to 157 tensors.
+//! one for the product, for up to 160 tensors on a device that binds as many.
 //!
 //! # Numerics
 //! Both compute in f32 (in f64 for f64), so the norm is infinite above 1.8e19, and NaN if an
