@@ -6,12 +6,13 @@ use std::fs;
 use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
-    exact_product, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
+    exact_product, gated_norm, gated_residual, global_norm, linear, mixture_logistic,
+    moving_average,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 13] = [
+const OPERATIONS: [(&str, Served); 14] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -22,6 +23,7 @@ const OPERATIONS: [(&str, Served); 13] = [
     ("exact_product", exact_product::SERVED),
     ("gated_norm", gated_norm::SERVED),
     ("gated_residual", gated_residual::SERVED),
+    ("global_norm", global_norm::SERVED),
     ("linear", linear::SERVED),
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
