@@ -12,6 +12,7 @@
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) |
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
+//! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
 //! | [`exact_product`] | [`Conv1x1`](crate::Conv1x1) and other maps that mix channels |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) |
 //! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
@@ -49,6 +50,7 @@ pub mod moving_average;
 mod node;
 mod operands;
 mod served;
+pub mod spline;
 pub mod tensors;
 #[cfg(all(test, feature = "flex"))]
 mod tests;

@@ -1,4 +1,4 @@
-//! The mixture law and the affine coupling.
+//! The mixture law, the affine coupling and the spline.
 
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use flowkit::kernel::affine_coupling::{AffineCouplingGradient, AffineCouplingOps};
 use flowkit::kernel::mixture_logistic::{MixtureLogisticGradient, MixtureLogisticOps};
+use flowkit::kernel::spline::{self, SplineShape};
 use flowkit::kernel::{affine_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
@@ -17,6 +18,10 @@ const RANGE: Range<usize> = 3..5;
 const ODD: [(usize, usize); 1] = [(0, 1)];
 
 const FORM: AffineForm = AffineForm::Sigmoid;
+
+/// Eight parameters, as the mixture's here.
+const SPLINE: SplineShape =
+    SplineShape { n_bins: 3, bound: 3.0, min_width: 1e-3, min_height: 1e-3, min_slope: 1e-3 };
 
 pub fn doors() -> Vec<Door> {
     let x: Named = ("x", &[2, 7]);
@@ -62,6 +67,18 @@ pub fn doors() -> Vec<Door> {
                 all!(2 x, 3 theta)
             },
         ),
+        door("spline", &[x, theta], &[], move |c| {
+            both(spline::forward(c.get(0), c.get(1), SPLINE))
+        }),
+        door("spline::plain", &[x, theta], &[], move |c| {
+            both(spline::plain::forward(c.get(0), c.get(1), SPLINE))
+        }),
+        door("spline::inverse", &[z, theta], &[], |c| {
+            numbers(spline::inverse(c.get(0), c.get(1), SPLINE))
+        }),
+        door("spline::plain::inverse", &[z, theta], &[], |c| {
+            numbers(spline::plain::inverse(c.get(0), c.get(1), SPLINE))
+        }),
         door("affine_coupling", &[image, affine], &ODD, move |c| {
             pair(affine_coupling::forward(c.get(0), c.get(1), FORM, RANGE))
         }),

@@ -1,0 +1,156 @@
+//! Monotone rational-quadratic splines on [−B, B], the identity outside, in one pass over their
+//! parameters.
+//! ```text
+//! theta = (a_1..K, b_1..K, c_1..K−1)
+//! w = 2B·(w_min + (1 − K·w_min)·softmax a)   widths of the bins, sum 2B; knots x_0 = −B .. x_K = B
+//! h = 2B·(h_min + (1 − K·h_min)·softmax b)   heights, sum 2B; knots y_0 = −B .. y_K = B
+//! d = d_min + ln(1 + exp(c + c₀))            slopes at the knots; c₀ is such that d = 1 at c = 0
+//! d_0 = d_K = 1
+//! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ, a slope d left and e right:
+//! forward   z = y_k + h_k·p/q       p = s ξ² + d ξξ'      q = s(ξ² + ξ'²) + (d + e) ξξ'
+//! log_derivative   2 ln s + ln u − 2 ln q                 u = e ξ² + 2s ξξ' + d ξ'²
+//! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
+//!           ξ = 2s η/(t + r + 2s η) if r ≥ 0,   (t − r)/(t − r + 2s η') if r < 0
+//! ```
+//! [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) says why these formulas lose no
+//! digits. Every form measures positions within a bin by the difference of its knots after
+//! rounding. Elements at or beyond ±B pass unchanged, and so does NaN.
+//!
+//! # Symbols
+//! The symbols mean the same in every file of this folder.
+//!
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x`, `z` | data and latents | `[batch, dims]` |
+//! | `theta` | `a`, `b`, `c`: logits of widths and heights, parameters of slopes | `[batch, 3K − 1, dims]` |
+//! | `K`, `B` | number of bins, and bound | |
+//! | `w_k`, `h_k` | width and height of a bin | |
+//! | `x_k`, `y_k` | left and lower end of a bin: a knot | |
+//! | `s` | `h_k/w_k`, the slope of the bin's diagonal | |
+//! | `d`, `e` | slopes at the left and right knot | |
+//! | `ξ`, `η` | position of `x` and `z` in the bin, between 0 and 1; `ξ' = 1 − ξ`, `η' = 1 − η` | |
+//! | `p`, `q`, `u` | the sums above, of positive terms | |
+//! | `π_i` | softmax of the logits of one axis; `π_<`, `π_>` its sums over the bins before and after `k` | |
+//! | `γ_z`, `γ_L`, `γ_v` | gradients of `z`, of the log-derivative and of any other `v` | |
+//! | `λ`, `ρ` | gradients of the left and of the right knot of the bin, on one axis | |
+//!
+//! # Backward
+//! Which bin an element falls into is constant to the gradient. Within the bin:
+//! ```text
+//! γ_ξ = γ_z h s u/q² + γ_L (2(e ξ − d ξ' + s(ξ' − ξ))/u − 2(ξ' − ξ)(d + e − 2s)/q)
+//! γ_s = γ_z h ξξ'(e ξ² − d ξ'²)/q² + 2 γ_L ξξ'(1/u + (d + e)/(s q))
+//! γ_d = γ_z h ξξ'(s ξ'² + e ξξ')/q² + γ_L (ξ'²/u − 2ξξ'/q)        ∂/∂c  γ_d σ(c + c₀)
+//! γ_e = −γ_z h ξξ' p/q²             + γ_L (ξ²/u − 2ξξ'/q)
+//! ∂/∂x  γ_ξ/w
+//! ```
+//! The sizes are differences of knots, so the gradients of the two knots are all that is left.
+//! With `1 − p/q = (s ξ'² + e ξξ')/q`:
+//! ```text
+//! λ_x = (−γ_ξ ξ' + γ_s s)/w      λ_y = γ_z (1 − p/q) − γ_s/w
+//! ρ_x = (−γ_ξ ξ  − γ_s s)/w      ρ_y = γ_z p/q + γ_s/w
+//! ```
+//! A knot is a running sum of shares, `x_k = −B + 2B Σ_i<k (w_min + (1 − K w_min) π_i)`, and
+//! `∂π_i/∂a_j = π_i([i = j] − π_j)`. So with `C = 2B(1 − K w_min)`, and for `b` alike:
+//! ```text
+//! ∂/∂a_j   C π_j (λ (π_k + π_>) + ρ π_>)      for j < k
+//!          C π_j (ρ π_> − λ π_<)              for j = k
+//!         −C π_j (λ π_< + ρ (π_< + π_k))      for j > k
+//! ```
+//! The graph keeps `x` and `theta`, from which the backward pass recomputes everything.
+//!
+//! The inverse has no backward pass of its own. Its gradient is that of [`forward`] at the
+//! solution, by the implicit function theorem.
+//!
+//! # Cost
+//! `O(batch·K·dims)`; memory of the kernels: inputs and outputs. The CPU has none and takes the
+//! plain form.
+//!
+//! # Reference
+//! Durkan et al. 2019, §3.
+
+#[cfg(feature = "_gpu")]
+mod cube;
+#[cfg(feature = "_gpu")]
+mod ops;
+pub mod plain;
+mod shape;
+
+#[cfg(feature = "_gpu")]
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::operands::{Checked, Operands, exactly, operands};
+use super::served::{FLOATS_AND_HALVES, NONE, Served};
+
+#[cfg(feature = "_gpu")]
+pub use ops::{SplineGradient, SplineOps};
+pub use shape::SplineShape;
+
+/// The devices and types that have kernels.
+pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
+
+/// `z` and the log-derivative, nats.
+///
+/// # Shapes
+/// `x [batch, dims]`, `theta [batch, 3K − 1, dims]` to two tensors `[batch, dims]`.
+///
+/// # Panics
+/// If shapes or types do not match.
+pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2>, Tensor<2>) {
+    check(operands!("spline", x, theta), "x", spline);
+    #[cfg(feature = "_gpu")]
+    if SERVED.serves(&x) {
+        let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
+        let output = <Dispatch as SplineOps>::spline(x, theta, spline);
+        let output = Tensor::<3>::from_dispatch(output);
+        let part = |index: usize| output.clone().narrow(0, index, 1).squeeze_dim::<2>(0);
+        return (part(0), part(1));
+    }
+    plain::forward(x, theta, spline)
+}
+
+/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`.
+///
+/// # Shapes
+/// `z [batch, dims]`, `theta [batch, 3K − 1, dims]` to `[batch, dims]`.
+///
+/// # Panics
+/// Those of [`forward`].
+pub fn inverse(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
+    check(operands!("spline", z, theta), "z", spline);
+    #[cfg(feature = "_gpu")]
+    if SERVED.serves(&z) {
+        let x = solution(z.clone(), theta.clone(), spline);
+        let graph = z.is_autodiff() || theta.is_autodiff();
+        return if graph { implicit(x, z, theta, spline) } else { x };
+    }
+    plain::inverse(z, theta, spline)
+}
+
+/// [`inverse`] by the kernel, without a graph.
+#[cfg(feature = "_gpu")]
+fn solution(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
+    let (z, theta) = (z.inner().into_dispatch(), theta.inner().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as SplineOps>::spline_inverse(z, theta, spline))
+}
+
+/// Attaches the gradient of the inverse to its values: `dx = (dz − ∂z/∂theta·dtheta)/(∂z/∂x)`.
+/// Outside, the inverse is `z` itself, also where that is infinite.
+#[cfg(feature = "_gpu")]
+fn implicit(x: Tensor<2>, z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
+    let (reached, log_derivative) = forward(x.clone(), theta, spline);
+    let residual = z.clone() - reached;
+    let nothing = residual.clone() - residual.detach();
+    let x = x + nothing * log_derivative.detach().neg().exp();
+    let outside = z.clone().abs().lower_elem(spline.bound).bool_not();
+    x.mask_where(outside, z)
+}
+
+/// Checks that the operands fit. `elements` is the name of `x` or `z`. The gradient of both outputs
+/// is checked if there is one.
+fn check<const N: usize>(call: Operands<N>, elements: &str, spline: SplineShape) -> Checked {
+    let [batch, dims] = call.dims(elements);
+    call.expect("theta", &exactly([batch, spline.n_params(), dims]));
+    call.expect("gradient", &exactly([2, batch, dims]));
+    call.checked()
+}
