@@ -83,7 +83,7 @@ pub const SERVED: Served = Served { cpu: FLOATS_AND_HALVES, gpu: FLOATS_AND_HALV
     Autodiff,
 )]
 pub trait MixtureLogisticOps: Backend {
-    /// [`forward`](forward) maps `x [batch, dims]` and `theta [batch, 2 + 3K, dims]` to
+    /// [`forward`] maps `x [batch, dims]` and `theta [batch, 2 + 3K, dims]` to
     /// `z` and the log-derivative, `[2, batch, dims]`.
     #[fusion(dtype = x, shape = stacked(2, x))]
     fn mixture_logistic(

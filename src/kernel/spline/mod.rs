@@ -71,23 +71,78 @@
 #[cfg(feature = "_gpu")]
 mod cube;
 #[cfg(feature = "_gpu")]
-mod ops;
+mod node;
 pub mod plain;
 mod shape;
 
 #[cfg(feature = "_gpu")]
 use burn::backend::Dispatch;
+#[cfg(feature = "_gpu")]
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "_gpu")]
+use burn::backend::{Backend, backend_extension};
+#[cfg(feature = "_gpu")]
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS_AND_HALVES, NONE, Served};
 
-#[cfg(feature = "_gpu")]
-pub use ops::{SplineGradient, SplineOps};
 pub use shape::SplineShape;
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
+
+/// The operation on a backend's tensors.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all operands found.
+#[cfg(feature = "_gpu")]
+#[backend_extension(Cube, Fusion, Autodiff)]
+pub trait SplineOps: Backend {
+    /// [`forward`] maps `x [batch, dims]` and `theta [batch, 3K − 1, dims]` to `z`
+    /// and the log-derivative, `[2, batch, dims]`.
+    #[fusion(dtype = x, shape = both(x))]
+    fn spline(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        spline: SplineShape,
+    ) -> FloatTensor<Self>;
+
+    /// [`inverse`] maps `z [batch, dims]` to `x [batch, dims]`. It is a constant of
+    /// the graph.
+    #[fusion(dtype = z, shape = z)]
+    fn spline_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        spline: SplineShape,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of the operation. Only the node of the graph calls these methods, on
+/// tensors of the backend below autodiff.
+///
+/// # Panics
+/// As in [`SplineOps`].
+#[cfg(feature = "_gpu")]
+#[backend_extension(Cube, Fusion)]
+pub trait SplineGradient: Backend {
+    /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
+    #[fusion(meta = |x, theta, _gradient, _spline| (x.clone(), theta.clone()))]
+    fn spline_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        spline: SplineShape,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// The shape of both outputs.
+#[cfg(feature = "_gpu")]
+fn both(x: &Shape) -> Shape {
+    [2, x[0], x[1]].into()
+}
 
 /// `z` and the log-derivative, nats.
 ///

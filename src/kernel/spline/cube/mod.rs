@@ -13,7 +13,7 @@ use cubecl::prelude::*;
 use self::bins::{
     Axis, Bin, Constants, ConstantsLaunch, Known, Place, found, place, position, softmax,
 };
-use super::ops::{SplineGradient, SplineOps};
+use super::{SplineGradient, SplineOps};
 use super::{SplineShape, check};
 use crate::kernel::cube::{empty, scalar, types, unit_each};
 use crate::kernel::operands::operands;
