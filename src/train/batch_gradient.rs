@@ -22,7 +22,7 @@ pub(super) enum Loss {
     Known(f64),
     /// On a GPU. A copy to the host waits for all that the GPU has to do, so it waits for the
     /// gradient's norm, and both are one copy.
-    OnDevice { loss: Tensor<1>, step: u64 },
+    OnDevice { loss: Box<Tensor<1>>, step: u64 },
 }
 
 impl Loss {
@@ -48,7 +48,7 @@ impl Loss {
             Self::OnDevice { loss, step }
                 if loss.dtype() == norm.dtype() && loss.device() == norm.device() =>
             {
-                let both = Tensor::cat(vec![loss, norm], 0);
+                let both = Tensor::cat(vec![*loss, norm], 0);
                 let both = both.try_into_data().map_err(device_error)?;
                 let mut both = both.iter::<f64>();
                 let (loss, norm) = (both.next(), both.next());
@@ -177,7 +177,7 @@ impl Pass<'_> {
     }
 
     fn on_device(&self, loss: Tensor<1>) -> Loss {
-        Loss::OnDevice { loss, step: self.step + 1 }
+        Loss::OnDevice { loss: Box::new(loss), step: self.step + 1 }
     }
 
     /// A loss, on the host unless it is on a GPU.
