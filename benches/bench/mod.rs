@@ -60,6 +60,18 @@ impl Work {
         Self { call: Box::new(call), notes: Notes::new() }
     }
 
+    /// Does the work once.
+    #[allow(dead_code)]
+    pub fn call(&mut self) {
+        (self.call)();
+    }
+
+    /// The fields of the line.
+    #[allow(dead_code)]
+    pub fn notes(self) -> Notes {
+        self.notes
+    }
+
     /// Adds a field to the line.
     pub fn note(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.notes.insert(key.into(), value.into());

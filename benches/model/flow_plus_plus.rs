@@ -18,26 +18,26 @@ use crate::bench::{Item, Work};
 const BATCH: usize = 16;
 
 #[derive(Clone, Copy)]
-struct Case {
+pub struct Case {
     name: &'static str,
     image: [usize; 3],
     /// Parameters of the peers' model.
     parameters: usize,
 }
 
-const CASES: [Case; 2] = [
+pub const CASES: [Case; 2] = [
     Case { name: "cifar", image: [3, 32, 32], parameters: 1_716_336 },
     Case { name: "mnist", image: [1, 28, 28], parameters: 1_242_736 },
 ];
 
 impl Case {
     /// Images of noise, as the peers' are.
-    fn images(self, device: &Device) -> Tensor<4, Int> {
+    pub fn images(self, device: &Device) -> Tensor<4, Int> {
         let [c, h, w] = self.image;
         Tensor::<4>::random([BATCH, c, h, w], Distribution::Uniform(0.0, 256.0), device).int()
     }
 
-    fn model(self, device: &Device) -> FlowPlusPlus {
+    pub fn model(self, device: &Device) -> FlowPlusPlus {
         device.seed(1);
         let config = FlowPlusPlusConfig { image: self.image, ..FlowPlusPlusConfig::small() };
         let model = config
@@ -99,15 +99,18 @@ pub fn items() -> Vec<Item> {
             let mut trainer = case.trainer(&device);
             Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
                 .note("params", case.parameters)
+                .note("batch", BATCH)
         };
         let evaluate = move |device: &Device| {
             let (model, x) = (case.model(device), case.images(device));
             Work::new(move || drop(model.evaluate(x.clone()).expect("finite likelihoods")))
                 .note("params", case.parameters)
+                .note("batch", BATCH)
         };
         let sample = move |device: &Device| {
             let model = case.model(device);
             Work::new(move || drop(model.sample(BATCH).expect("finite samples")))
+                .note("batch", BATCH)
         };
         items.push(Item::new(name("train"), move |device| check_training(case, device), train));
         items.push(Item::new(name("eval"), move |device| check_evaluation(case, device), evaluate));

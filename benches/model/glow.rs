@@ -17,11 +17,11 @@ use crate::bench::{Item, Work};
 
 const BATCH: usize = 16;
 
-fn images(device: &Device) -> Tensor<4, Int> {
+pub fn images(device: &Device) -> Tensor<4, Int> {
     Tensor::<4>::random([BATCH, 3, 32, 32], Distribution::Uniform(0.0, 256.0), device).int()
 }
 
-fn model(device: &Device) -> Glow {
+pub fn model(device: &Device) -> Glow {
     device.seed(1);
     let config =
         GlowConfig::small().with_coupling(GlowCoupling::Affine).with_prior(GlowPrior::Standard);
@@ -48,6 +48,18 @@ fn check_training(device: &Device) -> f64 {
     0.0
 }
 
+fn check_evaluation(device: &Device) -> f64 {
+    let (model, x) = (model(device), images(device));
+    let evaluate = || {
+        device.seed(2);
+        model.evaluate(x.clone()).expect("finite likelihoods").bits_per_dim().value()
+    };
+    let bits = evaluate();
+    assert_eq!(bits, evaluate(), "the same noise");
+    assert!((8.0..10.0).contains(&bits), "{bits} bits/dim");
+    0.0
+}
+
 /// The largest difference of an image that went to the latents and back, in steps of a pixel.
 fn check_samples(device: &Device) -> f64 {
     let (model, x) = (model(device), images(device));
@@ -66,13 +78,20 @@ pub fn items() -> Vec<Item> {
         let parameters = trainer.model().num_params();
         Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
             .note("params", parameters)
+            .note("batch", BATCH)
+    };
+    let evaluate = |device: &Device| {
+        let (model, x) = (model(device), images(device));
+        Work::new(move || drop(model.evaluate(x.clone()).expect("finite likelihoods")))
+            .note("batch", BATCH)
     };
     let sample = |device: &Device| {
         let model = model(device);
-        Work::new(move || drop(model.sample(BATCH).expect("finite samples")))
+        Work::new(move || drop(model.sample(BATCH).expect("finite samples"))).note("batch", BATCH)
     };
     vec![
         Item::new("d.glow.train", check_training, train),
+        Item::new("d.glow.eval", check_evaluation, evaluate),
         Item::new("d.glow.sample", check_samples, sample),
     ]
 }

@@ -9,34 +9,57 @@ use flowkit::data::TwoMoons;
 use flowkit::model::RealNvpConfig;
 use flowkit::model::real_nvp::RealNvp;
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
-use flowkit::{Flow, StandardNormal};
+use flowkit::{Density, Flow, StandardNormal};
 
 use super::repeatable;
 use crate::bench::{Item, Work};
 
 const BATCH: usize = 4096;
 
+const SAMPLES: usize = 16;
+
 /// Parameters of the peers' model.
 const PARAMETERS: usize = 35_344;
 
-fn points(device: &Device) -> Tensor<2> {
+pub fn points(device: &Device) -> Tensor<2> {
     TwoMoons::new(BATCH, 0.1, 0).points(device)
 }
 
-fn trainer(device: &Device) -> Trainer<RealNvp> {
+pub fn model(device: &Device) -> RealNvp {
     device.seed(1);
     let flow = Flow::build(&RealNvpConfig::plane(), StandardNormal::new(), [1, 2], device)
         .unwrap()
         .initialize(points(device))
         .expect("points of a plane");
     assert_eq!(flow.num_params(), PARAMETERS, "parameters of the peers' model");
-    Trainer::new(flow, TrainerConfig::new().with_warm_up(1)).expect("a valid configuration")
+    flow
 }
 
-fn check(device: &Device) -> f64 {
+fn trainer(device: &Device) -> Trainer<RealNvp> {
+    let config = TrainerConfig::new().with_warm_up(1);
+    Trainer::new(model(device), config).expect("a valid configuration")
+}
+
+fn check_training(device: &Device) -> f64 {
     let device = device.clone().autodiff();
     let objective = NegativeLogLikelihood::new(points(&device));
     repeatable(|| trainer(&device), &objective, &device);
+    0.0
+}
+
+/// The largest difference of a coordinate that went to the latents and back.
+fn check_samples(device: &Device) -> f64 {
+    let (model, x) = (model(device), points(device));
+    let (_, difference) = model.round_trip(x).expect("every element has an inverse");
+    assert!(difference < 1e-3, "{difference}");
+    model.sample(SAMPLES).expect("finite samples");
+    difference
+}
+
+fn check_evaluation(device: &Device) -> f64 {
+    let (model, x) = (model(device), points(device));
+    let nats = || model.evaluate(x.clone()).expect("finite likelihoods").nats().to_vec();
+    assert_eq!(nats(), nats(), "the same points");
     0.0
 }
 
@@ -47,6 +70,21 @@ pub fn items() -> Vec<Item> {
         let mut trainer = trainer(&device);
         Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
             .note("params", PARAMETERS)
+            .note("batch", BATCH)
     };
-    vec![Item::new("e.toy2d.train", check, train)]
+    let evaluate = |device: &Device| {
+        let (model, x) = (model(device), points(device));
+        Work::new(move || drop(model.evaluate(x.clone()).expect("finite likelihoods")))
+            .note("batch", BATCH)
+    };
+    let sample = |device: &Device| {
+        let model = model(device);
+        Work::new(move || drop(model.sample(SAMPLES).expect("finite samples")))
+            .note("batch", SAMPLES)
+    };
+    vec![
+        Item::new("e.toy2d.train", check_training, train),
+        Item::new("e.toy2d.eval", check_evaluation, evaluate),
+        Item::new("e.toy2d.sample", check_samples, sample),
+    ]
 }

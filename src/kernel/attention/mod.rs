@@ -45,8 +45,9 @@ pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
     Autodiff,
 )]
 pub trait AttentionOps: Backend {
-    /// `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores `[B, heads, P]`. The log-sums have the type of the arithmetic:
-    /// that of `projected`, or f32 for 16-bit floats.
+    /// `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores
+    /// `[B, heads, P]`. The log-sums have the type of the arithmetic: that of `projected`, or f32
+    /// for 16-bit floats.
     #[fusion(meta = results)]
     fn self_attention(
         projected: FloatTensor<Self>,
