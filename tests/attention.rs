@@ -246,7 +246,7 @@ fn heads_stay_apart() {
 
 /// The backend below fusion runs operations at once, with the same result. It refuses log-sums that
 /// are not in the type of the arithmetic.
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_wgpu")]
 #[test]
 fn attention_runs_without_fusion() {
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -360,7 +360,7 @@ fn views_are_read() {
 
 /// Fusion records operations and runs them later; the backend below it runs them at once, with the
 /// same result.
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_wgpu")]
 #[test]
 fn the_kernel_runs_without_fusion() {
     use burn::backend::DispatchDevice;
