@@ -162,6 +162,9 @@ fn attention_holds_at_large_scores() {
     }
 }
 
+/// Shows the same elements in other places.
+type View = fn(Tensor<4>) -> Tensor<4>;
+
 /// Views are read as what they show, with their gradients.
 #[test]
 fn attention_reads_views() {
@@ -171,7 +174,7 @@ fn attention_reads_views() {
     let flat = tensor(&projected, SHAPE, &device, dtype);
     let wide = Tensor::cat(vec![flat.clone().neg(), flat.clone(), flat.clone()], 1);
     let expected = CASE.outcome(attention::forward, &projected, &device, dtype);
-    let views: [(&str, Tensor<4>, fn(Tensor<4>) -> Tensor<4>); 3] = [
+    let views: [(&str, Tensor<4>, View); 3] = [
         ("a transposed image", flat.clone().swap_dims(2, 3).mul_scalar(1.0), |stored| {
             stored.swap_dims(2, 3)
         }),

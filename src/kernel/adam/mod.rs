@@ -46,8 +46,8 @@ pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS };
     Fusion: cfg(feature = "_gpu"),
 )]
 pub trait AdamOps: Backend {
-    /// [`adam`]: the updated parameter, mean and square. The mean and the square are
-    /// updated in place if nobody else holds their memory.
+    /// The updated parameter, mean and square. The mean and the square are updated in place if
+    /// nobody else holds their memory.
     #[fusion(meta = updated)]
     fn adam(
         parameter: FloatTensor<Self>,

@@ -37,7 +37,7 @@ pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS };
     Fusion: cfg(feature = "_gpu"),
 )]
 pub trait MovingAverageOps: Backend {
-    /// [`moving_average`]: the updated average.
+    /// The updated average.
     #[fusion(dtype = average, shape = average)]
     fn moving_average(
         average: FloatTensor<Self>,
