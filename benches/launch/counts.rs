@@ -50,6 +50,10 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("wgpu's recording: {what}"))
 }
 
+fn fields([launches, read, written]: [u64; 3]) -> Json {
+    json!({ "launches": launches, "read_bytes": read, "written_bytes": written })
+}
+
 /// Name of a kernel's type, with its parameter if there is one only.
 fn short(name: &str) -> String {
     let name = type_name_format(name, TypeNameFormatLevel::Balanced);
@@ -226,7 +230,6 @@ impl Counts {
             let sum = sums.entry(short(name)).or_default();
             *sum = [sum[0] + 1, sum[1] + dispatch.read, sum[2] + dispatch.written];
         }
-        let fields = |[launches, read, written]: [u64; 3]| json!({ "launches": launches, "read_bytes": read, "written_bytes": written });
         sums.into_iter().map(|(name, sum)| (name, fields(sum))).collect()
     }
 }

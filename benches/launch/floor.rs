@@ -23,8 +23,8 @@ pub struct Activations {
 }
 
 impl Activations {
-    /// Bytes of a training step, an evaluation or samples, whichever the name of the item says, of a
-    /// number of examples.
+    /// Bytes of a training step, an evaluation or samples, whichever the name of the item says, of
+    /// a number of examples.
     pub fn floor(&self, item: &str, examples: u64) -> u64 {
         let (elements, passes) = match () {
             () if item.contains(".train") => (self.surjection + self.bijector, 4),

@@ -12,15 +12,15 @@
 //! | figure | counted |
 //! |---|---|
 //! | launches | dispatches, by the name of their kernel |
-//! | bytes read, written | sizes of the bindings of each dispatch: a binding that the kernel loads from counts as read once, one that it stores to as written once, one that it does both with counts twice |
+//! | bytes read, written | sizes of the bindings that a kernel loads from, and that it stores to |
 //! | host reads | submissions that copy to a buffer which the host maps, and their bytes |
 //! | uploads | writes from the host to a buffer, and their bytes |
-//! | peak memory | the largest sum of the sizes of the buffers that exist at once, since the start |
+//! | peak memory | the largest sum of the sizes of the buffers that exist at once |
 //!
 //! Which bindings a kernel loads from and stores to is read from its shader ([`shader`]). The bytes
-//! are declared traffic: what a kernel reads twice counts once, a view counts with the elements of
-//! its range. Shapes and scalars of a launch (`info_var`) do not count. CubeCL's launch observer
-//! counts as well, and both counts have to agree.
+//! are declared traffic: what a kernel reads twice counts once, what it reads and writes counts as
+//! both, a view counts with the elements of its range. Shapes and scalars of a launch (`info_var`)
+//! do not count. CubeCL's launch observer counts as well, and both counts have to agree.
 //!
 //! The floor is the traffic of a model whose layers and network layers read and write each
 //! activation once ([`floor`]).

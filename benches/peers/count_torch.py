@@ -22,7 +22,8 @@ from torch.utils._pytree import tree_leaves
 from bench_torch import ITEMS
 
 NO_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "detach", "alias", "_unsafe_view",
-             "_local_scalar_dense"}
+             "_local_scalar_dense", "new_empty_strided", "_record_function_enter_new",
+             "_record_function_exit"}
 
 
 def size(values):
@@ -58,9 +59,9 @@ def main():
         run()
         with Count() as count:
             run()
-        line = dict(item=name, impl="torch", mode=torch.__version__, calls=sum(count.calls.values()),
-                    read_bytes=count.read, written_bytes=count.written,
-                    kernels=dict(count.calls.most_common()), **notes)
+        line = dict(item=name, impl="torch", mode=torch.__version__,
+                    calls=sum(count.calls.values()), read_bytes=count.read,
+                    written_bytes=count.written, kernels=dict(count.calls.most_common()), **notes)
         print(json.dumps(line), flush=True)
 
 
