@@ -244,11 +244,11 @@ fn log_det_backward_kernel<F: Float, N: Float>(
         terminate!();
     }
     let row = ABSOLUTE_POS / dims as usize;
-    if row % 2 == 0 {
+    if row % 2 == 1 {
+        of_theta[ABSOLUTE_POS] = F::cast_from(N::new(0.0));
+    } else {
         let slope = slope::<N>(N::cast_from(theta[ABSOLUTE_POS]), form);
         of_theta[ABSOLUTE_POS] = F::cast_from(slope * N::cast_from(gradient[row / 2]));
-    } else {
-        of_theta[ABSOLUTE_POS] = F::cast_from(N::new(0.0));
     }
 }
 

@@ -49,7 +49,7 @@ fn squares_kernel<F: Float, N: Float>(
     }
     let sum = sum_of_units::<N>(sum);
     if UNIT_POS == 0 {
-        sums[first as usize + CUBE_POS as usize] = sum;
+        sums[first as usize + CUBE_POS] = sum;
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Block {
 /// The block of this cube: blocks of one head follow each other.
 #[cube]
 pub fn block(channels: u32, positions: u32, cubes: u32, #[comptime] split: Split) -> Block {
-    let cube = CUBE_POS as usize;
+    let cube = CUBE_POS;
     let chunks = comptime!(split.chunks);
     let blocks = (positions as usize).div_ceil(SIDE);
     let groups = (channels as usize).div_ceil(comptime!(split.width() * split.chunks));
