@@ -87,5 +87,7 @@ fn views_are_read() {
     let copy = |columns: &Tensor<4>| Tensor::<4>::from_data(columns.to_data(), &device);
     let copied = Tensor::<3>::from_data(matrices.to_data(), &device);
     let found = exact_product::forward(matrices, columns.clone());
-    assert_eq!(found.to_data(), exact_product::forward(copied, copy(&columns)).to_data());
+    let difference = found - exact_product::forward(copied, copy(&columns));
+    // The CPU's product adds in another order where it need not pack.
+    assert!(difference.abs().max().into_scalar::<f32>() < 1e-5);
 }

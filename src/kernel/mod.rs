@@ -14,6 +14,7 @@
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
 //! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
 //! | [`exact_product`] | [`Conv1x1`](crate::Conv1x1) and other maps that mix channels |
+//! | [`plu`] | the matrix of [`Conv1x1`](crate::Conv1x1) |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) |
 //! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) |
@@ -49,6 +50,7 @@ pub mod mixture_logistic;
 pub mod moving_average;
 mod node;
 mod operands;
+pub mod plu;
 mod served;
 pub mod spline;
 pub mod tensors;

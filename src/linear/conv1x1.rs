@@ -37,9 +37,9 @@
 //! # Numerics
 //! The inverse multiplies by the inverses of the triangles and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`,
 //! `x = x₀ + W⁻¹(z − W x₀)`. Its measured accuracy is that of an inverse formed in float64, about
-//! `ε·cond(W)·|x|`; `triangular.rs` has the figures and the rejected alternatives. Gradients flow
-//! through the refinement step: with `x₀` and the inverses of the triangles as constants, its
-//! differential is `W⁻¹(dz − dW x)`, that of the inverse itself.
+//! `ε·cond(W)·|x|`; `kernel/plu/triangular.rs` has the figures and the rejected alternatives.
+//! Gradients flow through the refinement step: with `x₀` and the inverses of the triangles as
+//! constants, its differential is `W⁻¹(dz − dW x)`, that of the inverse itself.
 //!
 //! # Cost
 //! `O(C³ + B·C²·n)` forward, `O(C³ log C + B·C²·n)` inverse. No device-to-host copy in either
@@ -72,11 +72,11 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{condition_number, mix_channels};
-use super::triangular::inverse_of_lower;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::exact_product::of_matrices;
+use crate::kernel::plu::{self, inverse_of_lower};
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::smooth::tanh;
@@ -220,7 +220,7 @@ pub struct Conv1x1 {
     conditioning: Conditioning,
 }
 
-/// The factors of `W`.
+/// The factors of `W` in the bounded form.
 struct Factors {
     /// Unit lower triangular.
     lower: Tensor<2>,
@@ -240,35 +240,50 @@ impl Conv1x1 {
         }
     }
 
-    fn factors(&self) -> Factors {
+    /// The diagonal of `U + D`.
+    fn diagonal(&self) -> Tensor<1> {
         let log_diagonal = self.log_diagonal();
-        let n = log_diagonal.dims()[0];
-        let identity = Tensor::<2>::ones([n, n], (&log_diagonal.device(), log_diagonal.dtype()))
-            .tril(0)
-            .triu(0);
         let sign = self.sign.val().float().cast(log_diagonal.dtype());
-        let diagonal = log_diagonal.exp() * sign;
+        log_diagonal.exp() * sign
+    }
+
+    fn factors(&self, max_triangle: f64) -> Factors {
+        let diagonal = self.diagonal();
+        let [n] = diagonal.dims();
+        let identity =
+            Tensor::<2>::ones([n, n], (&diagonal.device(), diagonal.dtype())).tril(0).triu(0);
         let (lower, upper) = (self.lower.val().tril(-1), self.upper.val().triu(1));
-        match self.conditioning {
-            Conditioning::Free => Factors {
-                lower: lower + identity.clone(),
-                upper: upper + identity * diagonal.unsqueeze_dim::<2>(0),
-            },
-            Conditioning::Bounded { max_triangle, .. } => Factors {
-                lower: bounded(lower, max_triangle) + identity.clone(),
-                upper: (bounded(upper, max_triangle) + identity) * diagonal.unsqueeze_dim::<2>(1),
-            },
+        Factors {
+            lower: bounded(lower, max_triangle) + identity.clone(),
+            upper: (bounded(upper, max_triangle) + identity) * diagonal.unsqueeze_dim::<2>(1),
         }
     }
 
-    /// `W` from its factors.
-    fn product(&self, factors: Factors) -> Tensor<2> {
-        of_matrices(factors.lower, factors.upper).select(0, self.permutation.val())
+    /// The inverses of the triangles, outside the graph.
+    fn inverses(&self) -> (Tensor<2>, Tensor<2>) {
+        match self.conditioning {
+            Conditioning::Free => {
+                plu::inverses(self.lower.val(), self.upper.val(), self.diagonal())
+            }
+            Conditioning::Bounded { max_triangle, .. } => {
+                let Factors { lower, upper } = self.factors(max_triangle);
+                (inverse_of_lower(lower), inverse_of_lower(upper.transpose()).transpose())
+            }
+        }
     }
 
     /// The matrix `W`, `[C, C]`.
     pub fn matrix(&self) -> Tensor<2> {
-        self.product(self.factors())
+        let permutation = self.permutation.val();
+        match self.conditioning {
+            Conditioning::Free => {
+                plu::matrix(self.lower.val(), self.upper.val(), self.diagonal(), permutation)
+            }
+            Conditioning::Bounded { max_triangle, .. } => {
+                let Factors { lower, upper } = self.factors(max_triangle);
+                of_matrices(lower, upper).select(0, permutation)
+            }
+        }
     }
 
     /// `‖W‖₂·‖W⁻¹‖₂`, the largest divided by the smallest singular value, computed in float64 on
@@ -315,17 +330,14 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(self.input_shape(z.dims()));
-        let factors = self.factors();
         // Row i of W is row π_i of L·U, so L·U x holds z_i at position π_i. The columns of L⁻¹ are
         // reordered instead.
-        let lower = inverse_of_lower(factors.lower.clone())
-            .select(1, self.permutation.val())
-            .unsqueeze::<3>();
-        let upper =
-            inverse_of_lower(factors.upper.clone().transpose()).transpose().unsqueeze::<3>();
+        let (lower, upper) = self.inverses();
+        let permutation = self.permutation.val().inner();
+        let (lower, upper) = (lower.select(1, permutation).unsqueeze::<3>(), upper.unsqueeze());
         let undo = |z: Tensor<D>| mix_channels(upper.clone(), mix_channels(lower.clone(), z));
         let x = undo(z.clone().inner());
-        let matrix = self.product(factors).unsqueeze::<3>();
+        let matrix = self.matrix().unsqueeze::<3>();
         x.clone() + undo(z - mix_channels(matrix, x))
     }
 }

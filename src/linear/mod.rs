@@ -7,7 +7,6 @@ pub mod householder;
 mod matrix;
 pub mod position_norm;
 pub mod standardize;
-mod triangular;
 
 pub use act_norm::{ActNorm, ActNormConfig};
 pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixInit};

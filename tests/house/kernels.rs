@@ -7,12 +7,12 @@ use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
     exact_product, gated_norm, gated_residual, global_norm, linear, mixture_logistic,
-    moving_average, spline,
+    moving_average, plu, spline,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 15] = [
+const OPERATIONS: [(&str, Served); 16] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -27,6 +27,7 @@ const OPERATIONS: [(&str, Served); 15] = [
     ("linear", linear::SERVED),
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
+    ("plu", plu::SERVED),
     ("spline", spline::SERVED),
 ];
 

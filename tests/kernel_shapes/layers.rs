@@ -1,14 +1,14 @@
 //! Convolutions, dense layers, channel scales and attention.
 
 use burn::backend::Dispatch;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use flowkit::kernel::attention::{AttentionGradient, AttentionOps};
 use flowkit::kernel::channel_affine::{ChannelAffineGradient, ChannelAffineOps};
 use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
 use flowkit::kernel::conv2d::{Conv2dGradient, Conv2dOps};
 use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::linear::{LinearGradient, LinearOps};
-use flowkit::kernel::{attention, channel_affine, conv2d, exact_product, linear};
+use flowkit::kernel::{attention, channel_affine, conv2d, exact_product, linear, plu};
 
 use crate::{Door, Named, door, numbers};
 
@@ -77,6 +77,7 @@ pub fn doors() -> Vec<Door> {
     let projected: Named = ("projected", &[2, 12, 5]);
     let (matrices, columns): (Named, Named) =
         (("matrices", &[2, 4, 3]), ("columns", &[2, 2, 3, 5]));
+    let factors: [Named; 3] = [("lower", &[3, 3]), ("upper", &[3, 3]), ("diagonal", &[3])];
     let (left, right): (Named, Named) = (("left", &[4, 3]), ("right", &[3, 5]));
     let mixed = |name| -> Named { (name, &[2, 4, 5]) };
     vec![
@@ -170,6 +171,22 @@ pub fn doors() -> Vec<Door> {
             &[(0, 1), (1, 0), (1, 3)],
             |c| numbers(exact_product::plain::forward(c.get(0), c.get(1))),
         ),
+        door("plu::matrix", &factors, &[], |c| {
+            let order = Tensor::<1, Int>::from_data([2, 0, 1], &Device::flex());
+            numbers(plu::matrix(c.get(0), c.get(1), c.get(2), order))
+        }),
+        door("plu::plain::matrix", &factors, &[], |c| {
+            let order = Tensor::<1, Int>::from_data([2, 0, 1], &Device::flex());
+            numbers(plu::plain::matrix(c.get(0), c.get(1), c.get(2), order))
+        }),
+        door("plu::inverses", &factors, &[], |c| {
+            let (lower, upper) = plu::inverses(c.get(0), c.get(1), c.get(2));
+            [numbers(lower), numbers(upper)].concat()
+        }),
+        door("plu::plain::inverses", &factors, &[], |c| {
+            let (lower, upper) = plu::plain::inverses(c.get(0), c.get(1), c.get(2));
+            [numbers(lower), numbers(upper)].concat()
+        }),
         door("exact_product::of_matrices", &[left, right], &[(0, 0), (1, 1)], |c| {
             numbers(exact_product::of_matrices(c.get(0), c.get(1)))
         }),

@@ -30,7 +30,7 @@ use crate::kernel::exact_product::of_matrices;
 
 /// `T⁻¹` of a lower triangular `T [n, n]`. Entries above the diagonal are not read. Outside the
 /// graph.
-pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
+pub fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
     let lower = lower.inner();
     let [n, _] = lower.dims();
     let options = (&lower.device(), lower.dtype());
