@@ -6,7 +6,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 
 use super::gradient::device_error;
 use super::trained::no_gradient;
@@ -48,7 +48,10 @@ impl Loss {
             Self::OnDevice { loss, step }
                 if loss.dtype() == norm.dtype() && loss.device() == norm.device() =>
             {
-                let both = Tensor::cat(vec![*loss, norm], 0);
+                // One launch that reads both: a device marks what it could not write, and a launch
+                // for each of them, as in `cat`, would clear the mark of the first.
+                let second = Tensor::<1, Bool>::from_data([false, true], &loss.device());
+                let both = loss.expand([2]).mask_where(second, norm.expand([2]));
                 let both = both.try_into_data().map_err(device_error)?;
                 let mut both = both.iter::<f64>();
                 let (loss, norm) = (both.next(), both.next());

@@ -173,7 +173,11 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
         }
         Mixing::Attention { heads } => {
             // In a half-precision type the errors of scores exceed the differences between them.
+            // A kernel for such a type computes them in f32; plain operations need the cast.
             let dtype = projected.dtype();
+            if attention::SERVED.serves(&projected) {
+                return attention::forward(projected, heads);
+            }
             cast(attention::forward(cast(projected, dtype::wide(dtype)), heads), dtype)
         }
     }

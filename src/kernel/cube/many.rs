@@ -16,8 +16,8 @@ const MOST_TENSORS: usize = 160;
 /// Most cubes of a tensor: with a row of them for each item, enough for every unit of a device.
 const MOST_CUBES: usize = 128;
 
-/// Bindings of a launch besides those of its tensors: shapes, numbers, and one more output.
-const OTHER_BINDINGS: usize = 3;
+/// Bindings of a launch besides those of its tensors: shapes, numbers, and two more buffers.
+const OTHER_BINDINGS: usize = 4;
 
 /// The grid of a launch on many tensors: a row of cubes for each.
 pub struct Grid {

@@ -3,6 +3,10 @@
 //! launch 1    a sum of squares for each cube, of which each tensor has a row
 //! launch 2    the sum of these sums, in one cube, and its root
 //! ```
+//! Where there are more tensors than one launch can bind, each launch writes a buffer of its own
+//! and adds what the launch before has found. CubeCL skips a launch that reads what a failed
+//! allocation left unwritten, and marks what it would have written; a later launch into the same
+//! buffer would clear the mark, and the norm would be a number from nowhere.
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
@@ -30,12 +34,12 @@ fn squares_of_unit<F: Float, N: Float>(tensor: &[F]) -> N {
     sum
 }
 
-/// Writes the sums of the cubes, beginning at `first`.
+/// Writes the sums of the cubes. The first one adds the sums of the launch before, if there is one.
 #[cube(launch)]
 fn squares_kernel<F: Float, N: Float>(
     tensors: &Sequence<Box<[F]>>,
+    before: &Sequence<Box<[N]>>,
     sums: &mut [N],
-    first: u32,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
@@ -47,20 +51,43 @@ fn squares_kernel<F: Float, N: Float>(
             sum = squares_of_unit::<F, N>(&tensors[index]);
         }
     }
+    let launches_before = comptime!(before.len());
+    #[unroll]
+    for index in 0..launches_before {
+        if CUBE_POS == 0 {
+            sum += sum_of_unit::<N>(&before[index]);
+        }
+    }
     let sum = sum_of_units::<N>(sum);
     if UNIT_POS == 0 {
-        sums[first as usize + CUBE_POS] = sum;
+        sums[CUBE_POS] = sum;
     }
 }
 
-/// The root of the sum of all sums, in one cube.
-#[cube(launch)]
-fn root_kernel<N: Float>(sums: &[N], norm: &mut [N], #[define(N)] _arithmetic: ElemType) {
+/// The part of the sum of all numbers that one unit of a cube adds.
+#[cube]
+fn sum_of_unit<N: Float>(numbers: &[N]) -> N {
     let mut sum = N::cast_from(0u32.runtime());
     let mut at = UNIT_POS as usize;
-    while at < sums.len() {
-        sum += sums[at];
+    while at < numbers.len() {
+        sum += numbers[at];
         at += CUBE_DIM as usize;
+    }
+    sum
+}
+
+/// The root of the sum of all sums, in one cube. Without sums it is 0.
+#[cube(launch)]
+fn root_kernel<N: Float>(
+    sums: &Sequence<Box<[N]>>,
+    norm: &mut [N],
+    #[define(N)] _arithmetic: ElemType,
+) {
+    let mut sum = N::cast_from(0u32.runtime());
+    let count = comptime!(sums.len());
+    #[unroll]
+    for index in 0..count {
+        sum += sum_of_unit::<N>(&sums[index]);
     }
     let sum = sum_of_units::<N>(sum);
     if UNIT_POS == 0 {
@@ -101,34 +128,30 @@ impl GlobalNormOps for CubeBackend {
         let tensors: Vec<CubeTensor> = tensors.0.into_iter().map(into_contiguous).collect();
         let like = &tensors[0];
         let (storage, numbers) = types(like.dtype);
-        let launches: Vec<_> = launches(&tensors, 1, |tensor| tensor)
-            .into_iter()
-            .map(|tensors| (Grid::of(tensors.iter().copied()), tensors))
-            .collect();
-        let cubes: usize = launches.iter().map(|(grid, _)| grid.cubes()).sum();
-        // One sum at least: without an element the norm is 0.
-        let sums = empty_in(like, arithmetic(like.dtype), [cubes.max(1)]);
-        let norm = empty_in(like, arithmetic(like.dtype), [1]);
-        let mut first = 0;
-        for (grid, tensors) in launches {
-            let cubes = grid.cubes();
+        let dtype = arithmetic(like.dtype);
+        let norm = empty_in(like, dtype, [1]);
+        // Without an element there is no launch, and no sum.
+        let mut before: Option<CubeTensor> = None;
+        for tensors in launches(&tensors, 1, |tensor| tensor) {
+            let grid = Grid::of(tensors.iter().copied());
+            let sums = empty_in(like, dtype, [grid.cubes()]);
             squares_kernel::launch(
                 &like.client,
                 grid.count(),
                 grid.units(),
                 many(tensors.into_iter()),
+                many(before.iter()),
                 sums.clone().into_buffer_arg(),
-                first as u32,
                 storage,
                 numbers,
             );
-            first += cubes;
+            before = Some(sums);
         }
         root_kernel::launch(
             &like.client,
             CubeCount::Static(1, 1, 1),
             CubeDim::new_1d(UNITS),
-            sums.into_buffer_arg(),
+            many(before.iter()),
             norm.clone().into_buffer_arg(),
             numbers,
         );
