@@ -12,6 +12,7 @@ use crate::build::layer;
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::bijector::replay::Replay;
 use flowkit::flow::likelihood::Exact;
+use flowkit::kernel::global_norm;
 use flowkit::train::{
     NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
 };
@@ -143,4 +144,29 @@ fn a_device_without_memory_names_what_to_try_and_changes_nothing() {
             "{backward:?}"
         );
     }
+}
+
+/// Needs a GPU. A launch that reads what was never written is skipped, and so must be all that
+/// follows from it: the norm of more tensors than one launch takes, of which one of the first has
+/// no memory, is an error and no number.
+#[test]
+fn the_norm_of_what_was_never_written_is_an_error() {
+    let name = std::env::var("BURN_DEVICE").unwrap_or_else(|_| "flex".into());
+    if name == "flex" {
+        assert!(std::env::var_os("FLOWKIT_REQUIRE_DEVICE").is_none(), "BURN_DEVICE names no GPU");
+        println!("skipped: BURN_DEVICE names no GPU");
+        return;
+    }
+    let device = Device::default();
+    let norm = |first: Tensor<1>| {
+        let rest = (0..400).map(|i| Tensor::<1>::full([1 + i % 5], 0.5, &device));
+        let all = std::iter::once(first).chain(rest).map(Tensor::into_dispatch).collect();
+        let [norm] = global_norm::norms(all).try_into().expect("one device and type");
+        norm.try_into_data()
+    };
+    assert!(norm(Tensor::ones([3], &device)).is_ok());
+    let much = Tensor::<1>::random([1_usize << 40], Distribution::Default, &device);
+    assert!(norm(much.narrow(0, 0, 1)).is_err());
+    // The device goes on.
+    assert!(norm(Tensor::ones([3], &device)).is_ok());
 }
