@@ -81,7 +81,7 @@ impl<const D: usize> LayerVisitor<D> for Shapes {
         let dims = x.dims();
         let (z, log_det) = layer.forward(x);
         let path = path.to_string();
-        if layer.name().to_string() == COUPLING {
+        if layer.name() == COUPLING {
             self.couplings.push((path.clone(), dims.iter().product::<usize>() / dims[1]));
         }
         let moves = layer.num_params() == 0 && log_det.abs().max().into_scalar::<f32>() == 0.0;
