@@ -82,7 +82,7 @@
 //! | `flex` (default) | burn's CPU backend |
 //! | `progress` (default) | a progress bar for `fit` |
 //! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
-//! | `vulkan`, `metal` | `wgpu` with burn's own compilers for Vulkan and Metal: half types, subgroups, matrix units |
+//! | `vulkan`, `metal` | `wgpu` with burn's own compilers for Vulkan (type-checked, not run) and Metal (not built yet) |
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the internet |

@@ -8,7 +8,9 @@
 //!            the updates of all parameters are computed
 //! hand out   replaces each parameter, in the same order
 //! ```
-//! The rounds belong to one thread and one step: [`Rounds`] begins and ends them.
+//! The rounds belong to one thread and one step: [`Rounds`] begins and ends them. A panic between
+//! them loses the moments that were collected: copies of them would double their memory, since a
+//! launch changes them in place only where nobody else holds them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -7,14 +7,8 @@ use cubecl::prelude::*;
 
 use super::check;
 use super::{ConcatEluGradient, ConcatEluOps};
-use crate::kernel::cube::{empty, types, unit_each};
+use crate::kernel::cube::{empty, first_half, types, unit_each};
 use crate::kernel::operands::operands;
-
-/// The place in `y` of the first half of an element of `x`. `length` is that of an example of `x`.
-#[cube]
-fn first_half(element: usize, length: usize) -> usize {
-    element + element / length * length
-}
 
 #[cube(launch)]
 fn forward_kernel<F: Float, N: Float>(

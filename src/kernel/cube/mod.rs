@@ -58,6 +58,13 @@ pub fn cube_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
     unit_each(like, length * UNITS as usize)
 }
 
+/// The place, in a tensor with twice the channels, of an element in the first half of them. The
+/// second half begins `length` elements further, the number of elements of an example.
+#[cube]
+pub fn first_half(element: usize, length: usize) -> usize {
+    element + element / length * length
+}
+
 /// `σ(x)`, whose exponential is of a number below 0 and cannot overflow.
 #[cube]
 pub fn sigmoid<N: Float>(x: N) -> N {

@@ -35,14 +35,13 @@ use crate::kernel::channel_norm::cube::{
 };
 use crate::kernel::concat_elu::{ConcatEluGradient, ConcatEluOps};
 use crate::kernel::conv2d::PreActivation;
-use crate::kernel::cube::{empty, scalar, sigmoid, types, unit_each};
-use crate::kernel::gated_residual::cube::linear_half;
+use crate::kernel::cube::{empty, first_half, scalar, sigmoid, types, unit_each};
 use crate::kernel::operands::operands;
 
 /// `r` of one element, in the type of the tensors. `length` is that of an example of `x`.
 #[cube]
 fn gated_sum<F: Float, N: Float>(x: &Tensor<F>, h: &Tensor<F>, element: usize, length: usize) -> F {
-    let linear = linear_half(element, length);
+    let linear = first_half(element, length);
     let gate = sigmoid::<N>(N::cast_from(h[linear + length]));
     F::cast_from(N::cast_from(x[element]) + N::cast_from(h[linear]) * gate)
 }
@@ -115,7 +114,7 @@ fn backward_kernel<F: Float, N: Float>(
         let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[index]);
         let of_r = gradient_of::<N>(N::cast_from(r[index]), of_u, &sums);
         of_x[index] = F::cast_from(of_r);
-        let linear = linear_half(index, length);
+        let linear = first_half(index, length);
         let logit = N::cast_from(h[linear + length]);
         let through = of_r * sigmoid::<N>(logit);
         let closed = sigmoid::<N>(-logit);

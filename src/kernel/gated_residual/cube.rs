@@ -8,14 +8,8 @@ use cubecl::prelude::*;
 
 use super::{GatedResidualGradient, GatedResidualOps};
 use super::{check, check_backward};
-use crate::kernel::cube::{empty, sigmoid, types, unit_each};
+use crate::kernel::cube::{empty, first_half, sigmoid, types, unit_each};
 use crate::kernel::operands::operands;
-
-/// The place in `h` of the linear half of an element. `length` is that of an example of `x`.
-#[cube]
-pub fn linear_half(element: usize, length: usize) -> usize {
-    element + element / length * length
-}
 
 #[cube(launch)]
 fn forward_kernel<F: Float, N: Float>(
@@ -29,7 +23,7 @@ fn forward_kernel<F: Float, N: Float>(
     if ABSOLUTE_POS >= x.len() {
         terminate!();
     }
-    let linear = linear_half(ABSOLUTE_POS, length as usize);
+    let linear = first_half(ABSOLUTE_POS, length as usize);
     let gate = sigmoid::<N>(N::cast_from(h[linear + length as usize]));
     let sum = N::cast_from(x[ABSOLUTE_POS]) + N::cast_from(h[linear]) * gate;
     y[ABSOLUTE_POS] = F::cast_from(sum);
@@ -47,7 +41,7 @@ fn backward_kernel<F: Float, N: Float>(
     if ABSOLUTE_POS >= gradient.len() {
         terminate!();
     }
-    let linear = linear_half(ABSOLUTE_POS, length as usize);
+    let linear = first_half(ABSOLUTE_POS, length as usize);
     let logit = N::cast_from(h[linear + length as usize]);
     let (gate, closed) = (sigmoid::<N>(logit), sigmoid::<N>(-logit));
     let through = N::cast_from(gradient[ABSOLUTE_POS]) * gate;

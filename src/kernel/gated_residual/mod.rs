@@ -7,7 +7,7 @@
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "_gpu")]
-pub(super) mod cube;
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod node;

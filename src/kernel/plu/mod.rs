@@ -10,8 +10,8 @@
 //! | `d` | the diagonal of `R` | `[n]` |
 //! | `π` | the row of `L·R` that each row of `W` is | `[n]` |
 //!
-//! On a GPU the plain operations take some twenty launches for matrices of a few hundred bytes, for
-//! each convolution of a model and each pass; the kernels take one.
+//! On a GPU the plain operations take many launches for matrices of a few hundred bytes, for each
+//! convolution of a model and each pass; each kernel is one.
 //!
 //! # Backward
 //! With the gradient `Γ` of `W` and its rows in the order of the product, `H[π_i] = Γ[i]`:
@@ -22,7 +22,7 @@
 //!
 //! # Inverses
 //! One unit solves for one column of `L⁻¹` or `R⁻¹` by substitution. The plain form joins pairs of
-//! blocks; its head has the accuracy of both.
+//! blocks; the head of `triangular.rs` has the accuracy of both.
 
 #[cfg(feature = "_gpu")]
 mod cube;
