@@ -15,6 +15,7 @@
 //! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
 //! | [`exact_product`] | [`Conv1x1`](crate::Conv1x1) and other maps that mix channels |
 //! | [`plu`] | the matrix of [`Conv1x1`](crate::Conv1x1) |
+//! | [`matrix_inverse`] | [`ChannelMatrix`](crate::ChannelMatrix) |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) |
 //! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) |
@@ -46,6 +47,7 @@ pub mod gated_norm;
 pub mod gated_residual;
 pub mod global_norm;
 pub mod linear;
+pub mod matrix_inverse;
 pub mod mixture_logistic;
 pub mod moving_average;
 mod node;

@@ -9,6 +9,9 @@ pub const FLOATS: &[DType] = &[DType::F32, DType::F64];
 /// The above, and 16-bit floats, with f32 arithmetic.
 pub const FLOATS_AND_HALVES: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::BF16];
 
+/// Float32 and 16-bit floats, with arithmetic of pairs of f32.
+pub const SINGLES_AND_HALVES: &[DType] = &[DType::F32, DType::F16, DType::BF16];
+
 /// No type: the operation has no kernels there.
 pub const NONE: &[DType] = &[];
 

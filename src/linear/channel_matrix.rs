@@ -16,12 +16,13 @@
 //! matrix of normal values.
 //!
 //! # Numerics
-//! Determinant and inverse are computed in float64 on the host. A singular matrix is not repaired
-//! but is visible in the result: its log-determinant is −∞ and its inverse is NaN.
+//! Determinant and inverse are computed in float64 on the host, or in pairs of float32 on a GPU
+//! ([`crate::kernel::matrix_inverse`]). A singular matrix is not repaired but is visible in the
+//! result: its log-determinant is −∞ and its inverse is NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and one device-to-host copy of the matrices in each direction. [`crate::Conv1x1`]
-//! needs none in either.
+//! `O(B·C·c·P)`, and `O(G·c³)` for the matrices, which on a GPU are not copied to the host if they
+//! have at most 256 columns.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2. The orthogonal initialisation is Glow's; the halves and the
@@ -35,10 +36,11 @@ use chacha20::ChaCha8Rng;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::matrix::{Factored, condition_number, mix_channels};
+use super::matrix::{condition_number, mix_channels};
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::matrix_inverse::factor;
 use crate::tensor::limit::{MOST_FACTORED, product};
 use crate::tensor::parameter;
 
@@ -189,19 +191,19 @@ impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
 
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
-        let factored = Factored::new(self.matrices.val());
+        let factored = factor(self.matrices.val());
         let log_det = spread(factored.log_abs_det(), x.dims());
         (mix_channels(self.matrices.val(), x), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(self.input_shape(z.dims()));
-        mix_channels(Factored::new(self.matrices.val()).inverse(), z)
+        mix_channels(factor(self.matrices.val()).inverse(), z)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.input_shape(z.dims()));
-        let factored = Factored::new(self.matrices.val());
+        let factored = factor(self.matrices.val());
         let log_det = spread(factored.log_abs_det().neg(), z.dims());
         (mix_channels(factored.inverse(), z), log_det)
     }

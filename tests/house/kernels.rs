@@ -6,13 +6,13 @@ use std::fs;
 use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
-    exact_product, gated_norm, gated_residual, global_norm, linear, mixture_logistic,
-    moving_average, plu, spline,
+    exact_product, gated_norm, gated_residual, global_norm, linear, matrix_inverse,
+    mixture_logistic, moving_average, plu, spline,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 16] = [
+const OPERATIONS: [(&str, Served); 17] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -25,6 +25,7 @@ const OPERATIONS: [(&str, Served); 16] = [
     ("gated_residual", gated_residual::SERVED),
     ("global_norm", global_norm::SERVED),
     ("linear", linear::SERVED),
+    ("matrix_inverse", matrix_inverse::SERVED),
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
     ("plu", plu::SERVED),
