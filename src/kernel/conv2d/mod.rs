@@ -17,10 +17,12 @@
 //! burn's own convolution on the CPU unrolls images for one product over all taps, and computes the
 //! gradient of the weights as a convolution with few outputs. Here, each row of taps is a product
 //! with shifted copies of the image, and the activated input is not stored. `cpu/mod.rs` describes
-//! the algorithm.
+//! the algorithm. On GPUs the sums are burn's (`cube.rs`).
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
+#[cfg(feature = "_gpu")]
+pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod node;
@@ -28,6 +30,8 @@ pub mod oracle;
 pub mod plain;
 mod stages;
 
+#[cfg(feature = "_gpu")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::module;
@@ -36,22 +40,28 @@ use burn::tensor::{Shape, Tensor};
 
 use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
-use super::served::{FLOATS, NONE, Served};
+use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
 
 pub use stages::{Border, ConvStages, PreActivation};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: FLOATS, gpu: NONE };
+pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
 
 /// The operation on a backend's tensors.
 ///
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait Conv2dOps: Backend {
     /// `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border
     /// channel `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
+    #[fusion(dtype = x, shape = result(x, weight))]
     fn same_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -65,10 +75,15 @@ pub trait Conv2dOps: Backend {
 ///
 /// # Panics
 /// As in [`Conv2dOps`].
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait Conv2dGradient: Backend {
     /// Gradients of `x`, `weight` and `bias`. `y` is the result if the epilogue is a ReLU, and any
     /// tensor of the same type otherwise.
+    #[fusion(meta = |x, weight, _y, _gradient, _stages| (x.clone(), weight.clone(), of_bias(weight)))]
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -78,6 +93,7 @@ pub trait Conv2dGradient: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of `weight` and `bias` alone, for an `x` that is data.
+    #[fusion(meta = |_x, weight, _y, _gradient, _stages| (weight.clone(), of_bias(weight)))]
     fn same_conv2d_backward_of_parameters(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -85,6 +101,18 @@ pub trait Conv2dGradient: Backend {
         gradient: FloatTensor<Self>,
         stages: ConvStages,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// The shape of `y`.
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
+fn result(x: &Shape, weight: &Shape) -> Shape {
+    [x[0], weight[0], x[2], x[3]].into()
+}
+
+/// Shape and type of the bias.
+#[cfg(feature = "_gpu")]
+fn of_bias(weight: &TensorSpec) -> TensorSpec {
+    TensorSpec::new([weight.shape[0]].into(), weight.dtype)
 }
 
 /// `y` from `x`.
