@@ -125,7 +125,7 @@ impl ZeroConv {
 pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
     let dims @ [outputs, inputs, kh, kw] = weight.dims();
     let rows = weight.reshape([1, outputs, inputs * kh * kw]);
-    channel_affine::forward(rows, scale.zeros_like(), scale).reshape(dims)
+    channel_affine::scaled(rows, scale).reshape(dims)
 }
 
 impl Net<4> for ZeroConv {

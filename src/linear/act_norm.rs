@@ -45,6 +45,7 @@ use crate::tensor::limit::product;
 use crate::tensor::marked_module::marked_module;
 use crate::tensor::moments::Moments;
 use crate::tensor::parameter;
+use crate::tensor::per_example::log_det_of_scales;
 
 config! {
     /// Configuration of [`ActNorm`].
@@ -169,7 +170,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_scale = self.effective_log_scale();
-        let log_det = log_scale.clone().sum().mul_scalar(positions as f64).expand([dims[0]]);
+        let log_det = log_det_of_scales(log_scale.clone(), positions, dims[0]);
         let columns = x.reshape([dims[0], self.n_channels(), positions]);
         let [shift, scale] = [self.bias.val(), log_scale.exp()]
             .map(|channels| channels.reshape([self.n_channels()]));

@@ -79,6 +79,7 @@ use crate::kernel::exact_product::of_matrices;
 use crate::kernel::plu::{self, inverse_of_lower};
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
 use crate::tensor::parameter;
+use crate::tensor::per_example::log_det_of_scales;
 use crate::tensor::smooth::tanh;
 
 /// How the condition number of the matrix is limited.
@@ -324,7 +325,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
         check_shape(self.output_shape(x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
-        let log_det = self.log_diagonal().sum().mul_scalar(positions as f64).expand([dims[0]]);
+        let log_det = log_det_of_scales(self.log_diagonal(), positions, dims[0]);
         (mix_channels(self.matrix().unsqueeze::<3>(), x), log_det)
     }
 

@@ -38,6 +38,7 @@ use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
 use crate::tensor::limit::product;
 use crate::tensor::moments::{Moments, on_device};
 use crate::tensor::parameter;
+use crate::tensor::per_example::log_det_of_scales;
 
 config! {
     /// Configuration of [`PositionNorm`].
@@ -150,7 +151,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         check_shape(self.output_shape(x.dims()));
         let batch = x.dims()[0];
         let log_scale = self.log_scale.val();
-        let log_det = log_scale.clone().sum().expand([batch]);
+        let log_det = log_det_of_scales(log_scale.clone(), 1, batch);
         ((x + self.shift()) * log_scale.exp(), log_det)
     }
 

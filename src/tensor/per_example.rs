@@ -15,6 +15,22 @@ pub fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     x.reshape([batch, event]).sum_dim(1).squeeze_dim::<1>(1)
 }
 
+/// The log-determinant of scales that are the same for every example: the sum of their logarithms,
+/// times the number of positions that each of them scales.
+///
+/// # Shapes
+/// Any, to `[batch]`.
+pub fn log_det_of_scales<const D: usize>(
+    log_scale: Tensor<D>,
+    positions: usize,
+    batch: usize,
+) -> Tensor<1> {
+    let n = log_scale.shape().num_elements();
+    // burn joins a sum along an axis to its neighbours, but no sum of all elements.
+    let sum = log_scale.reshape([1, n]).sum_dim(1).mul_scalar(positions as f64);
+    sum.squeeze_dim::<1>(1).expand([batch])
+}
+
 /// The log-determinant of a volume-preserving map: 0 for each example, on the device and in the
 /// type of `x`.
 ///

@@ -94,6 +94,23 @@ pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as ChannelAffineOps>::channel_affine(x, shift, scale))
 }
 
+/// `z` without a shift. On a GPU this is a plain product, which burn joins to its neighbours, such as
+/// the exponential that makes a scale.
+///
+/// # Shapes
+/// `x [N, C, P]`, `scale [C]` to the shape of `x`.
+///
+/// # Panics
+/// If the number of scales is not that of the channels, or if types differ.
+pub fn scaled(x: Tensor<3>, scale: Tensor<1>) -> Tensor<3> {
+    check(operands!("channel_affine", x, scale));
+    if SERVED.serves_on_gpu(&x) {
+        let channels = scale.dims()[0];
+        return x * scale.reshape([1, channels, 1]);
+    }
+    forward(x, scale.zeros_like(), scale)
+}
+
 /// Checks that the operands fit. The gradient of `z` is checked if there is one.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let shape @ [_, channels, _] = call.dims("x");
