@@ -9,6 +9,11 @@ mod model;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let items = [model::flow_plus_plus::items(), model::glow::items(), model::plane::items()];
+    let items = [
+        model::flow_plus_plus::items(),
+        model::preset::items(),
+        model::glow::items(),
+        model::plane::items(),
+    ];
     bench::run("models", items.into_iter().flatten().collect())
 }

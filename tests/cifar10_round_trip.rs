@@ -11,7 +11,7 @@ const LIMIT: f64 = 0.01 / 256.0;
 
 #[test]
 fn images_come_back_after_the_start_and_after_fifty_updates() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(5);
     let images = photographs();
     let first = Batches::new(images.train.len(), 16, 5).unwrap().indices(0);

@@ -36,6 +36,9 @@ pub struct Args {
     /// Checks each item and calls it once
     #[arg(long)]
     pub smoke: bool,
+    /// Includes items that need a GPU or much memory
+    #[arg(long)]
+    pub large: bool,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     pub bench: bool,

@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 
 use super::args::{Args, Phase};
 use super::timing::Timing;
-use super::{Item, Notes, process};
+use super::{Item, Notes, device, process};
 
 pub fn main(program: &str, items: &[Item]) -> ExitCode {
     let args = Args::parse();
-    let chosen =
-        items.iter().filter(|item| args.filter.is_match(&format!("{}@flowkit", item.name)));
+    let chosen = items
+        .iter()
+        .filter(|item| args.large || !item.large)
+        .filter(|item| args.filter.is_match(&format!("{}@flowkit", item.name)));
     if args.list {
         chosen.for_each(|item| println!("{}", item.name));
         return ExitCode::SUCCESS;
@@ -60,6 +62,7 @@ fn work(item: &Item, phase: Phase, args: &Args) -> Notes {
             }
             let mut line = Timing { budget: args.budget, once: args.smoke }.measure(&mut call);
             line.append(&mut work.notes);
+            line.append(&mut device::notes(&device));
             line.insert("load1".into(), json!(process::load()));
             line
         }

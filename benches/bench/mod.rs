@@ -4,6 +4,7 @@
 //! PROGRAM --list                                         names
 //! PROGRAM --filter REGEX --threads 1,2 --budget S --out FILE   some of them, a JSON line each
 //! PROGRAM --smoke                                        every check, every item once
+//! PROGRAM --large                                        those too that need a GPU or much memory
 //! ```
 //! An item runs three times as a process: nothing of one item is in the memory or the thread pool
 //! of another, and what a check allocated is not in the peak of what is timed. The number of
@@ -13,9 +14,12 @@
 //!
 //! `BURN_DEVICE` chooses the device. `BENCH_GATE=S` waits up to S seconds for a quiet machine
 //! before each item, `BENCH_HARD=S` is the longest time an item may be repeated (12).
+//! `BENCH_WARM=N` calls an item N times before its speed decides how often it is repeated (1): a
+//! GPU compiles kernels at first use, and tries several where it can choose.
 
 mod args;
 mod child;
+mod device;
 mod memory;
 mod process;
 mod timing;
@@ -36,6 +40,8 @@ pub struct Item {
     pub check: Box<dyn Fn(&Device) -> f64>,
     /// Makes what is timed.
     pub prepare: Box<dyn Fn(&Device) -> Work>,
+    /// Left out unless the command line asks for large items.
+    large: bool,
 }
 
 impl Item {
@@ -44,7 +50,13 @@ impl Item {
         check: impl Fn(&Device) -> f64 + 'static,
         prepare: impl Fn(&Device) -> Work + 'static,
     ) -> Self {
-        Self { name: name.into(), check: Box::new(check), prepare: Box::new(prepare) }
+        Self { name: name.into(), check: Box::new(check), prepare: Box::new(prepare), large: false }
+    }
+
+    /// An item for a GPU: two cores take minutes for it, and tens of gigabytes.
+    #[allow(dead_code)]
+    pub fn large(self) -> Self {
+        Self { large: true, ..self }
     }
 }
 

@@ -71,6 +71,8 @@ impl Timing {
     pub fn measure(&self, call: &mut dyn FnMut()) -> Notes {
         let first_call = sample(call);
         let first = first_call.seconds;
+        let warm = if self.once { 1 } else { variable("BENCH_WARM", 1.0) as u32 };
+        let last = (1..warm).fold(first, |_, _| sample(call).seconds);
         let longest_wait = variable("BENCH_GATE", 0.0);
         let (waited, quiet) =
             if longest_wait > 0.0 && !self.once { gate(longest_wait) } else { (0.0, false) };
@@ -78,7 +80,7 @@ impl Timing {
             process::reset_peak();
         }
         let before = process::memory("VmRSS");
-        let samples = if self.once { vec![first_call] } else { self.repeat(call, first) };
+        let samples = if self.once { vec![first_call] } else { self.repeat(call, last) };
 
         let clean = sorted(
             samples.iter().filter(|sample| sample.waited < CLEAN).map(|sample| sample.seconds),
@@ -100,8 +102,9 @@ impl Timing {
         fields
     }
 
-    fn repeat(&self, call: &mut dyn FnMut(), first: f64) -> Vec<Sample> {
-        let one = if first < 8.0 { sample(call).seconds } else { first };
+    /// Samples of a call of which the last took `last` seconds.
+    fn repeat(&self, call: &mut dyn FnMut(), last: f64) -> Vec<Sample> {
+        let one = if last < 8.0 { sample(call).seconds } else { last };
         let (warm, at_least) = match one {
             ..3.0 => (1, 5),
             3.0..15.0 => (0, 3),

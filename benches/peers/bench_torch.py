@@ -1,18 +1,20 @@
 """Torch-side baselines. JSON line per (item, mode, threads).
 usage: bench_torch.py [--filter REGEX] [--threads 1,2] [--modes eager,compile] [--out FILE] [--list] [--budget S]
+       [--items NAME,NAME] these of our own, in this order  [--large] those too that need a GPU or much memory
+       [--device cpu|cuda] float32 without TF32  [--once] one call, compilation included
 """
 import argparse, math, os, re, sys, warnings
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 warnings.filterwarnings("ignore")
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from benchlib import bind, run_forked
+from benchlib import Cpu, bind, run_forked
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 ITEMS = []          # (name, impl, modes, setup(compile_fn) -> (fn, extra))
+LARGE = {"c.flowpp.train.cifar10_preset"}
 
 
 def item(name, impl="own", modes=("eager",)):
@@ -113,26 +115,40 @@ for tag, filt, blocks in (("f96b10", 96, 10), ("f32b2", 32, 2)):
 
 
 # ------------------------------------------------------------------ c. small Flow++
-def small_flowpp(shape, batch=16, **more):
+def flowpp(batch, **config):
     import flowpp_torch as fp
     torch.manual_seed(0)
-    cfg = fp.Config(shape=shape, filters=32, blocks=2, components=8, dequant_filters=32, dequant_blocks=2, **more)
-    m = fp.FlowPP(cfg)
-    x = torch.randint(0, 256, (batch, *shape)).float()
+    m = fp.FlowPP(fp.Config(**config))
+    x = torch.randint(0, 256, (batch, *m.cfg.shape)).float()
     with torch.no_grad():
         m.loss(x, init=True)
     return fp, m, x
 
 
+def small_flowpp(shape, batch=16, **more):
+    return flowpp(batch, shape=shape, filters=32, blocks=2, components=8, dequant_filters=32, dequant_blocks=2, **more)
+
+
+def flowpp_step(fp, m, x, comp):
+    opt = torch.optim.Adam(m.parameters(), lr=3e-4)
+    lf = comp(m.loss)
+    def run():
+        return fp.train_step(m, opt, x, lf)
+    return run, {"params": nparams(m), "batch": len(x)}
+
+
+# The sizes of flowkit's presets `tiny` and `cifar10`.
+TINY = dict(filters=16, blocks=1, components=4, dequant_filters=16, dequant_blocks=1, aux_ch=16, layers=(0, 2, 2), dequant_layers=2)
+for tag, batch, config in (("tiny", 2, TINY), ("cifar10", 64, dict(drop=0.2))):
+    @item(f"c.flowpp.train.{tag}_preset", modes=("eager", "compile"))
+    def _(comp, batch=batch, config=config):
+        return flowpp_step(*flowpp(batch, **config), comp)
+
+
 for tag, shape in (("cifar", (3, 32, 32)), ("mnist", (1, 28, 28))):
     @item(f"c.flowpp.train.{tag}", modes=("eager", "compile"))
     def _(comp, shape=shape):
-        fp, m, x = small_flowpp(shape)
-        opt = torch.optim.Adam(m.parameters(), lr=3e-4)
-        lf = comp(m.loss)
-        def run():
-            return fp.train_step(m, opt, x, lf)
-        return run, {"params": nparams(m)}
+        return flowpp_step(*small_flowpp(shape), comp)
 
     @item(f"c.flowpp.eval.{tag}", modes=("eager", "compile"))
     def _(comp, shape=shape):
@@ -158,11 +174,7 @@ for tag, shape in (("cifar", (3, 32, 32)), ("mnist", (1, 28, 28))):
 def memory_item(name, batch, **more):
     @item(name)
     def _(comp):
-        fp, m, x = small_flowpp((3, 32, 32), batch, **more)
-        opt = torch.optim.Adam(m.parameters(), lr=3e-4)
-        def run():
-            return fp.train_step(m, opt, x, m.loss)
-        return run, {"params": nparams(m), "batch": batch}
+        return flowpp_step(*small_flowpp((3, 32, 32), batch, **more), comp)
 
 
 for n in (8, 16, 32, 64):
@@ -472,9 +484,42 @@ def _(comp):
     return (lambda: a @ b), {"gflop": 2 * 1024 ** 3 / 1e9}
 
 
+class Cuda(Cpu):
+    """the first GPU: float32 throughout, and the algorithms of convolutions are chosen by trying them, as burn does."""
+
+    def __init__(self):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
+
+    def sync(self):
+        torch.cuda.synchronize()
+
+    def reset_peak(self):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+    def notes(self):
+        mb = lambda size: round(size / 2 ** 20, 1)
+        return dict(device=torch.cuda.get_device_name(), cuda=torch.version.cuda, cudnn=torch.backends.cudnn.version(),
+                    tf32=torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+                    device_mb=mb(torch.cuda.max_memory_reserved()), allocated_mb=mb(torch.cuda.max_memory_allocated()))
+
+
+def chosen(a):
+    """the items of the command line."""
+    if a.items:
+        own = {entry[0]: entry for entry in ITEMS if entry[1] == "own"}
+        return [own[name] for name in a.items.split(",")]
+    return [entry for entry in ITEMS if re.search(a.filter, "{}@{}".format(*entry)) and (a.large or entry[0] not in LARGE)]
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--filter", default="")
+    ap.add_argument("--items", default="")
+    ap.add_argument("--large", action="store_true")
+    ap.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    ap.add_argument("--once", action="store_true")
     ap.add_argument("--threads", default="1,2")
     ap.add_argument("--modes", default="eager,compile")
     ap.add_argument("--out", default="")
@@ -483,9 +528,11 @@ def main():
     ap.add_argument("--list", action="store_true")
     a = ap.parse_args()
     out = open(a.out, "a") if a.out not in ("", "-") else sys.stdout
-    for name, impl, modes, setup in ITEMS:
-        if a.filter and not re.search(a.filter, f"{name}@{impl}"):
-            continue
+    if a.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Only settings: the process that forks must not open the GPU.
+    device = Cuda() if a.device == "cuda" else Cpu()
+    for name, impl, modes, setup in chosen(a):
         if a.list:
             for mode in modes:
                 print(name, impl, mode)
@@ -499,9 +546,11 @@ def main():
                     torch.set_num_threads(th)
                     torch.manual_seed(0)
                     comp = (lambda f: torch.compile(f)) if mode == "compile" else (lambda f: f)
-                    return setup(comp)
+                    # For what is made here alone: as the default it would cost time in every call.
+                    with torch.device(a.device):
+                        return setup(comp)
                 meta = dict(item=name, impl=impl, mode=mode, threads=th, round=a.round, torch=torch.__version__)
-                r = run_forked(meta, go, out=out, budget=a.budget)
+                r = run_forked(meta, go, out=out, budget=a.budget, once=a.once, device=device)
                 if out is not sys.stdout:
                     print(name, impl, mode, th, r.get("median_s", r.get("error")), flush=True)
 

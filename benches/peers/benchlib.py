@@ -58,43 +58,67 @@ def gate(max_wait):
             return time.perf_counter() - t0, False
 
 
-def measure(fn, budget=2.0, min_n=5, max_n=40, warm=2, max_wait=None, hard=None):
-    """Wall-clock per call. A sample is 'clean' if the process waited for a CPU < 3% of it. median_s is over the clean
-    samples when there are >= 3 of them (clean_n), else over all (median_all_s is always over all)."""
+class Cpu:
+    """the device of the calls: nothing is pending when a call returns, and the memory is the process's."""
+
+    def sync(self):
+        pass
+
+    def reset_peak(self):
+        pass
+
+    def notes(self):
+        """fields of the line: the device, and the most memory that it held."""
+        return {}
+
+
+def measure(fn, budget=2.0, min_n=5, max_n=40, warm=2, max_wait=None, hard=None, once=False, device=Cpu()):
+    """Wall-clock per call, which ends when the device has done its work. A sample is 'clean' if the process waited for a CPU
+    < 3% of it. median_s is over the clean samples when there are >= 3 of them (clean_n), else over all (median_all_s is
+    always over all). BENCH_WARM=N calls precede the one whose time decides how often the item is repeated (1). With `once`
+    the first call, with all that it compiles, is the only one."""
     max_wait = float(os.environ.get("BENCH_GATE", "0")) if max_wait is None else max_wait
     hard = float(os.environ.get("BENCH_HARD", "12")) if hard is None else hard
-    t0 = time.perf_counter()
-    fn()
-    first = time.perf_counter() - t0
-    gc.collect()
-    waited, quiet = gate(max_wait) if max_wait > 0 else (0.0, None)
-    _reset_hwm()
-    rss0 = _vm("VmRSS")
-    t0 = time.perf_counter()
-    if first < 8.0:
-        fn()
-    one = time.perf_counter() - t0 if first < 8.0 else first
-    if one > 3.0:
-        warm, min_n = 0, (3 if one < 15 else 2)
-    for _ in range(max(0, warm - 1)):
-        fn()
-    ts, cs, ds = [], [], []
-    start = time.perf_counter()
-    while True:
+
+    def call():
         d0, c0, t0 = _delay(), _cpu(), time.perf_counter()
         fn()
+        device.sync()
         t = time.perf_counter() - t0
-        cs.append(_cpu() - c0); ds.append((_delay() - d0) / t); ts.append(t)
-        el = time.perf_counter() - start
-        nclean = sum(d < 0.03 for d in ds)
-        if len(ts) >= min_n and ((el >= budget and nclean >= min_n) or nclean >= max_n or el >= hard or len(ts) >= 400):
-            break
+        return t, _cpu() - c0, (_delay() - d0) / t
+
+    device.sync()
+    samples = [call()]
+    first = last = samples[0][0]
+    waited, quiet, rss0 = 0.0, None, _vm("VmRSS")
+    if not once:
+        for _ in range(int(os.environ.get("BENCH_WARM", "1")) - 1):
+            last = call()[0]
+        gc.collect()
+        waited, quiet = gate(max_wait) if max_wait > 0 else (0.0, None)
+        _reset_hwm()
+        device.reset_peak()
+        rss0 = _vm("VmRSS")
+        one = call()[0] if last < 8.0 else last
+        if one > 3.0:
+            warm, min_n = 0, (3 if one < 15 else 2)
+        for _ in range(max(0, warm - 1)):
+            call()
+        samples, start = [], time.perf_counter()
+        while True:
+            samples.append(call())
+            n, el = len(samples), time.perf_counter() - start
+            nclean = sum(d < 0.03 for _, _, d in samples)
+            if n >= min_n and ((el >= budget and nclean >= min_n) or nclean >= max_n or el >= hard or n >= 400):
+                break
+    ts, cs, ds = zip(*samples)
     clean = [t for t, d in zip(ts, ds) if d < 0.03]
     use = sorted(clean if len(clean) >= 3 else ts)
     q = lambda v, f: v[min(len(v) - 1, int(f * len(v)))]
     return dict(median_s=st.median(use), min_s=min(ts), p25=q(use, .25), p75=q(use, .75), median_all_s=st.median(ts),
                 cpu_s=st.median(cs), cpu_min_s=min(cs), n=len(ts), clean_n=len(clean), delay_frac=round(st.median(ds), 3),
-                first_s=first, quiet=quiet, waited_s=round(waited, 1), rss_before_mb=round(rss0, 1), peak_rss_mb=round(_vm("VmHWM"), 1))
+                first_s=first, quiet=quiet, waited_s=round(waited, 1), rss_before_mb=round(rss0, 1),
+                peak_rss_mb=round(_vm("VmHWM"), 1), **device.notes())
 
 
 def run_forked(meta, setup, pre=None, timeout=600, out=sys.stdout, **kw):

@@ -378,7 +378,8 @@ class FlowPP(nn.Module):
     def sample(self, n, z=None):
         C, H, W = self.cfg.shape
         if z is None:
-            z = torch.randn(n, 4 * C, H // 2, W // 2, dtype=self.ctx_in.weight.dtype)
+            like = self.ctx_in.weight
+            z = torch.randn(n, 4 * C, H // 2, W // 2, dtype=like.dtype, device=like.device)
         return self.flow_inverse(z).floor().clamp(0, 255)
 
 
