@@ -88,7 +88,8 @@ def correctness(records):
 def times(records):
     all_sides = sides(records)
     own = [side for side in all_sides if not side.startswith("torch")]
-    rows = [["item", *(f"{side} ms" for side in all_sides), *(f"{side} MB" for side in all_sides), *(f"{side} / fastest PyTorch" for side in own)]]
+    compared = own if len(own) < len(all_sides) else []
+    rows = [["item", *(f"{side} ms" for side in all_sides), *(f"{side} MB" for side in all_sides), *(f"{side} / fastest PyTorch" for side in compared)]]
     for row in ratios(records):
         cells = [row["item"]]
         for side in all_sides:
@@ -97,7 +98,7 @@ def times(records):
             else:
                 cells.append("-")
         cells += [f"{row['device_mb'][side]:.0f}" if side in row["device_mb"] else "-" for side in all_sides]
-        cells += [f"{row['ratio'][side]:.2f}" if side in row["ratio"] else "-" for side in own]
+        cells += [f"{row['ratio'][side]:.2f}" if side in row["ratio"] else "-" for side in compared]
         rows.append(cells)
     return table(rows)
 
@@ -110,10 +111,11 @@ def markdown(header, records):
         parts.append("A device here is software that stands in for a GPU: no time below is one of a GPU.")
     if header["tiny"]:
         parts.append("One call of each item, compilation included (`--tiny`): no time below is a measurement.")
-    if not header["python"]:
+    if not header["torch_device"]:
         parts.append("No interpreter with PyTorch was named: its columns are absent.")
     parts += [correctness(records), times(records)]
-    parts.append("Medians. MB is what the allocator of the device had reserved; flowkit's includes the initialisation. \"none\": see below. TF32 is off.")
+    parts.append("Medians. MB is what the allocator of the device had reserved; flowkit's includes the initialisation. \"none\": see below. TF32 is off. "
+                 "Of a preset's step PyTorch compiles what repeats: the blocks of the networks and the mixture.")
     bad, open_ends = wrong(records), unfinished(records)
     for title, found in (("Failed", bad), ("Without a result", [r for r in open_ends if r not in bad])):
         if found:

@@ -10,7 +10,7 @@ PROGRAMS = ("kernels", "models")
 PRESET = "c.flowpp.train.cifar10_preset"
 # What --tiny does instead: filters of the test programs, items, the step of the tiny preset.
 TINY_TESTS = {"golden": "affine_coupling", "bijectors": "act_norm", "device": "round_trip"}
-TINY_ITEMS = ("a.mixlog.fwd.49k", "b.cond.fwd.f32b2", "e.toy2d.eval", "f.conv1x1.plain.fwdbwd")
+TINY_ITEMS = ("a.mixlog.fwd.49k", "b.cond.fwd.f32b2", "d.glow.eval", "e.toy2d.eval", "f.conv1x1.plain.fwdbwd")
 TINY_PRESET = "c.flowpp.train.tiny_preset"
 # Seconds that one program may take, and below which none is started.
 LIMIT, LEAST = 120, 3

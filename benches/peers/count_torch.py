@@ -55,7 +55,7 @@ def main():
         if impl != "own" or not re.search(a.filter, name):
             continue
         torch.manual_seed(0)
-        run, notes = setup(lambda f: f)
+        run, notes = setup(lambda f, **_: f)
         run()
         with Count() as count:
             run()
