@@ -31,7 +31,6 @@ use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::kernel::epilogue::Epilogue;
 use crate::linear::{ActNorm, ActNormConfig};
-use crate::tensor::dtype::cast;
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
 
@@ -97,29 +96,25 @@ impl NormedConv {
         Ok(Self { weight, norm })
     }
 
-    fn conv(
-        x: Tensor<4>,
-        weight: Tensor<4>,
-        bias: Option<Tensor<1>>,
-        epilogue: Epilogue,
-    ) -> Tensor<4> {
-        let border = if weight.dims()[2] == 3 { Border::Channel } else { Border::Zeros };
-        conv2d::forward(x, weight, bias, ConvStages { border, epilogue, ..ConvStages::PLAIN })
+    fn stages(&self, epilogue: Epilogue) -> ConvStages {
+        let border = match self.weight.lazy_shape()[2] {
+            3 => Border::Channel,
+            _ => Border::Zeros,
+        };
+        ConvStages { border, epilogue, ..ConvStages::PLAIN }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let outputs = self.weight.lazy_shape()[0];
-        let scale = self.norm.effective_log_scale().exp();
-        // (W·x + b)·e^s = (e^s W)·x + e^s b
-        let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
-        let weight = scaled(cast(self.weight.val(), scale.dtype()), scale.reshape([outputs]));
-        let dtype = x.dtype();
-        Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype)), Epilogue::Relu)
+        let [bias, log_scale] =
+            [&self.norm.bias, &self.norm.log_scale].map(|of| of.val().reshape([outputs]));
+        let scales = (log_scale, LOG_SCALE_FACTOR);
+        scaled(x, &self.weight, bias, scales, self.stages(Epilogue::Relu))
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
-        let y = Self::conv(x, self.weight.val(), None, Epilogue::Nothing).detach();
-        let (norm, y) = Bijector::<4>::initialize(self.norm, y, &());
+        let y = conv2d::forward(x, self.weight.val(), None, self.stages(Epilogue::Nothing));
+        let (norm, y) = Bijector::<4>::initialize(self.norm, y.detach(), &());
         (Self { weight: self.weight, norm }, relu(y))
     }
 }

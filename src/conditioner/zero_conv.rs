@@ -26,8 +26,8 @@ use super::layer::zero_linear::LOG_SCALE_FACTOR;
 use super::net::theta;
 use super::{Net, NetConfig, NetSite};
 use crate::error::ConfigError;
-use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Border, ConvStages};
+use crate::kernel::scaled_conv2d;
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
 use crate::tensor::marked_module::marked_module;
@@ -91,14 +91,8 @@ impl ZeroConv {
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = self.scaled();
-        let dtype = x.dtype();
-        conv2d::forward(
-            x,
-            cast(weight, dtype),
-            Some(cast(bias, dtype)),
-            ConvStages { border: Border::Channel, ..ConvStages::PLAIN },
-        )
+        let stages = ConvStages { border: Border::Channel, ..ConvStages::PLAIN };
+        scaled(x, &self.weight, self.bias.val(), (self.log_scale.val(), LOG_SCALE_FACTOR), stages)
     }
 
     /// The output of [`ZeroConv::convolve`] for an image of zeros: the bias plus, at the border,
@@ -107,25 +101,32 @@ impl ZeroConv {
     /// # Shapes
     /// `[1, out, H, W]`.
     pub fn of_zeros(&self, size: [usize; 2]) -> Tensor<4> {
-        let (weight, bias) = self.scaled();
-        conv2d::border_channel(weight, size, Some(bias))
-    }
-
-    /// Weights and bias, each multiplied by the scale of its output. This is cheaper than to
-    /// multiply the output. For a half-precision type they are in float32.
-    fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
         let dtype = dtype::wide(dtype::of(&self.weight));
-        let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();
-        let weight = scaled(cast(self.weight.val(), dtype), scale.clone());
-        (weight, cast(self.bias.val(), dtype) * scale)
+        let [bias, log_scale] = [&self.bias, &self.log_scale].map(|of| cast(of.val(), dtype));
+        let scales = (log_scale, LOG_SCALE_FACTOR);
+        let weight = cast(self.weight.val(), dtype);
+        let (weight, bias) = scaled_conv2d::plain::scaled(weight, bias, scales);
+        conv2d::border_channel(weight, size, Some(bias))
     }
 }
 
-/// Weights `[out, ...]`, each multiplied by the scale of its output.
-pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
-    let dims @ [outputs, inputs, kh, kw] = weight.dims();
-    let rows = weight.reshape([1, outputs, inputs * kh * kw]);
-    channel_affine::scaled(rows, scale).reshape(dims)
+/// The scaled convolution in the type of `x`. In a half-precision type weights are scaled in
+/// float32.
+pub(super) fn scaled(
+    x: Tensor<4>,
+    weight: &Param<Tensor<4>>,
+    bias: Tensor<1>,
+    (log_scale, factor): (Tensor<1>, f64),
+    stages: ConvStages,
+) -> Tensor<4> {
+    let (dtype, wide) = (x.dtype(), dtype::wide(dtype::of(weight)));
+    let weight = cast(weight.val(), wide);
+    let (bias, log_scale) = (cast(bias, wide), cast(log_scale, wide));
+    if wide == dtype {
+        return scaled_conv2d::forward(x, weight, bias, (log_scale, factor), stages);
+    }
+    let (weight, bias) = scaled_conv2d::plain::scaled(weight, bias, (log_scale, factor));
+    conv2d::forward(x, cast(weight, dtype), Some(cast(bias, dtype)), stages)
 }
 
 impl Net<4> for ZeroConv {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) |
+//! | [`scaled_conv2d`] | scaled convolutions of Glow's networks |
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
 //! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
@@ -53,6 +54,7 @@ pub mod moving_average;
 mod node;
 mod operands;
 pub mod plu;
+pub mod scaled_conv2d;
 mod served;
 pub mod spline;
 pub mod tensors;

@@ -170,7 +170,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_scale = self.effective_log_scale();
-        let log_det = log_det_of_scales(log_scale.clone(), positions, dims[0]);
+        let weight = self.log_scale_factor * positions as f64;
+        let log_det = log_det_of_scales(self.log_scale.val(), weight, dims[0]);
         let columns = x.reshape([dims[0], self.n_channels(), positions]);
         let [shift, scale] = [self.bias.val(), log_scale.exp()]
             .map(|channels| channels.reshape([self.n_channels()]));

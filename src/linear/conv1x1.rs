@@ -325,7 +325,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
         check_shape(self.output_shape(x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
-        let log_det = log_det_of_scales(self.log_diagonal(), positions, dims[0]);
+        let log_det = log_det_of_scales(self.log_diagonal(), positions as f64, dims[0]);
         (mix_channels(self.matrix().unsqueeze::<3>(), x), log_det)
     }
 

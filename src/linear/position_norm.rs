@@ -151,7 +151,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         check_shape(self.output_shape(x.dims()));
         let batch = x.dims()[0];
         let log_scale = self.log_scale.val();
-        let log_det = log_det_of_scales(log_scale.clone(), 1, batch);
+        let log_det = log_det_of_scales(log_scale.clone(), 1.0, batch);
         ((x + self.shift()) * log_scale.exp(), log_det)
     }
 

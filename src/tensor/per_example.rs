@@ -15,20 +15,21 @@ pub fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     x.reshape([batch, event]).sum_dim(1).squeeze_dim::<1>(1)
 }
 
-/// The log-determinant of scales that are the same for every example: the sum of their logarithms,
-/// times the number of positions that each of them scales.
+/// The log-determinant of scales that are the same for every example: `weight·Σ log_scale`. The
+/// weight is the number of positions that a scale multiplies, times the factor of the log-scales.
 ///
 /// # Shapes
 /// Any, to `[batch]`.
 pub fn log_det_of_scales<const D: usize>(
     log_scale: Tensor<D>,
-    positions: usize,
+    weight: f64,
     batch: usize,
 ) -> Tensor<1> {
     let n = log_scale.shape().num_elements();
-    // burn joins a sum along an axis to its neighbours, but no sum of all elements.
-    let sum = log_scale.reshape([1, n]).sum_dim(1).mul_scalar(positions as f64);
-    sum.squeeze_dim::<1>(1).expand([batch])
+    // burn joins a sum along an axis to its neighbours, but no sum of all elements, and a product
+    // before the sum to other uses of the log-scales.
+    let log_scale = if weight == 1.0 { log_scale } else { log_scale.mul_scalar(weight) };
+    log_scale.reshape([1, n]).sum_dim(1).squeeze_dim::<1>(1).expand([batch])
 }
 
 /// The log-determinant of a volume-preserving map: 0 for each example, on the device and in the

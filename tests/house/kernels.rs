@@ -7,12 +7,12 @@ use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
     exact_product, gated_norm, gated_residual, global_norm, linear, matrix_inverse,
-    mixture_logistic, moving_average, plu, spline,
+    mixture_logistic, moving_average, plu, scaled_conv2d, spline,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 17] = [
+const OPERATIONS: [(&str, Served); 18] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -29,6 +29,7 @@ const OPERATIONS: [(&str, Served); 17] = [
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
     ("plu", plu::SERVED),
+    ("scaled_conv2d", scaled_conv2d::SERVED),
     ("spline", spline::SERVED),
 ];
 

@@ -144,7 +144,7 @@ fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, st
 
 /// Checks that the operands fit, and those of the backward pass if there are any. `y` matters only
 /// if it is the result of a ReLU.
-fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
+pub(super) fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
     let ([batch, channels, height, width], [outputs, _, kh, kw]) =
         (call.dims("x"), call.dims("weight"));
     let inputs = channels * stages.before.factor() + stages.border.channels();
