@@ -1,6 +1,8 @@
 //! Choice of the instruction set at run time.
 
+use std::hint::black_box;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -79,6 +81,15 @@ impl<K: Kernel, M: MultiplyAdd> NullaryFnOnce for Run<K, M> {
 
     #[inline(always)]
     fn call(self) -> K::Output {
+        black_box(&MaybeUninit::<CacheLine>::uninit());
         self.kernel.run::<M>()
     }
 }
+
+/// What aligns the stack of a kernel that has one.
+///
+/// Arrays of lanes lie on the stack where registers do not suffice. The stack of a caller is
+/// aligned to 16 bytes, so whether such a vector crosses a cache line would depend on the thread:
+/// the mixture law took 16 % longer on the main thread than on one of rayon's.
+#[repr(align(64))]
+struct CacheLine(#[expect(dead_code, reason = "only its place matters")] [u8; 64]);
