@@ -1,5 +1,5 @@
-//! Parts of flows, alone: the mixture law, the network of a coupling, 1x1 convolutions, and burn's
-//! own operations under them.
+//! Parts of flows, alone: the mixture law, the network of a coupling, 1x1 convolutions, burn's own
+//! operations under them, and what the CPU's kernels cost.
 //!
 //! `bench/mod.rs` has the command line. The names are those of `benches/peers/`, where the same
 //! work is done by others.
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         kernel::network::items(),
         kernel::conv1x1::items(),
         kernel::operation::items(),
+        kernel::cost::items(),
     ];
     bench::run("kernels", items.into_iter().flatten().collect())
 }

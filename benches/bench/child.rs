@@ -63,6 +63,10 @@ fn work(item: &Item, phase: Phase, args: &Args) -> Notes {
             let mut line = Timing { budget: args.budget, once: args.smoke }.measure(&mut call);
             line.append(&mut work.notes);
             line.append(&mut device::notes(&device));
+            let number = |key: &str| line.get(key).and_then(Value::as_f64);
+            if let Some((seconds, items)) = number("cpu_min_s").zip(number("items")) {
+                line.insert("ps_per_item".into(), json!(1e12 * seconds / items));
+            }
             line.insert("load1".into(), json!(process::load()));
             line
         }
@@ -92,11 +96,14 @@ fn run(program: &str, item: &Item, args: &Args) -> io::Result<bool> {
         let shown = match timed {
             Ok((mut notes, mut times)) => {
                 let number = |key: &str| times.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-                let shown = format!(
+                let mut shown = format!(
                     "{:>10.2} ms {:>8.0} MB",
                     1e3 * number("median_s"),
                     number("peak_rss_mb")
                 );
+                if times.contains_key("ps_per_item") {
+                    shown += &format!(" {:>8.0} ps", number("ps_per_item"));
+                }
                 line.append(&mut times);
                 line.append(&mut notes);
                 shown

@@ -12,6 +12,9 @@
 //! process to as many cores, where there is one. Fields of a line are those of
 //! `benches/peers/benchlib.py`, and so is the way to measure.
 //!
+//! A line of an item that counts what it does, in a note `items`, has the time of one of them:
+//! `ps_per_item`, from the least processor time.
+//!
 //! `BURN_DEVICE` chooses the device. `BENCH_GATE=S` waits up to S seconds for a quiet machine
 //! before each item, `BENCH_HARD=S` is the longest time an item may be repeated (12).
 //! `BENCH_WARM=N` calls an item N times before its speed decides how often it is repeated (1): a

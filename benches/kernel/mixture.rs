@@ -127,6 +127,7 @@ pub fn items() -> Vec<Item> {
         let forward = move |device: &Device| {
             let Case { law, x, theta } = Case::new(batch, device);
             Work::new(move || drop(law.forward(x.clone(), theta.clone())))
+                .note("items", batch * DIMS * COMPONENTS)
         };
         let both = move |device: &Device| {
             let Case { law, x, theta } = Case::new(batch, &device.clone().autodiff());
@@ -136,11 +137,13 @@ pub fn items() -> Vec<Item> {
                 let gradients = (z.sum() + log_derivative.sum()).backward();
                 drop((x.grad(&gradients), theta.grad(&gradients)));
             })
+            .note("items", batch * DIMS * COMPONENTS)
         };
         let inverse = move |device: &Device| {
             let Case { law, x, theta } = Case::new(batch, device);
             let (z, _) = law.forward(x, theta.clone());
             Work::new(move || drop(law.inverse(z.clone(), theta.clone())))
+                .note("items", batch * DIMS * COMPONENTS)
         };
         items.push(Item::new(
             format!("a.mixlog.fwd.{size}"),

@@ -1,6 +1,7 @@
 //! The items of `kernels`.
 
 pub mod conv1x1;
+pub mod cost;
 mod gap;
 pub mod mixture;
 pub mod network;
