@@ -1,4 +1,5 @@
-//! Kernels: what each operation serves, in one table, and products that keep every digit.
+//! Kernels: what each operation serves, in one table, products that keep every digit, and the one
+//! place that splits the CPU's work.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -110,4 +111,67 @@ fn nothing_that_inverts_goes_through_a_matrix_unit() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// The code of `src/kernel`, without comments and tests, and without the module that splits work.
+fn code_that_splits_nothing() -> Vec<(String, String)> {
+    let folder = root().join("src/kernel");
+    let named = files("src/kernel", "rs").into_iter().map(|(path, text)| {
+        (path.strip_prefix(&folder).unwrap().display().to_string().replace('\\', "/"), text)
+    });
+    named
+        .filter(|(name, _)| name != "cpu/tasks.rs" && !name.split('/').any(|part| part == "tests"))
+        .map(|(name, text)| {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            (name, lines.collect::<Vec<_>>().join("\n"))
+        })
+        .collect()
+}
+
+/// `cpu/tasks.rs` splits the CPU's work, from costs that operations state.
+#[test]
+fn one_module_splits_work() {
+    let banned = [
+        "rayon",
+        "with_min_len",
+        "with_max_len",
+        "current_num_threads",
+        "available_parallelism",
+        "std::thread",
+    ];
+    let mut found = Vec::new();
+    for (name, code) in code_that_splits_nothing() {
+        for line in code.lines().map(str::trim) {
+            let constant = line.trim_start_matches("pub ").strip_prefix("const ");
+            let constant = constant.and_then(|rest| rest.split_once(": usize")).map(|(it, _)| it);
+            let a_rule = constant.is_some_and(|constant| {
+                let parts = ["TASK", "THREAD", "OPERATIONS", "BLOCKS", "WORTH"];
+                parts.iter().any(|part| constant.contains(part))
+            });
+            if a_rule || banned.iter().any(|word| line.contains(word)) {
+                found.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Every file that states a cost says which item of the benchmarks measures it.
+#[test]
+fn costs_are_measured() {
+    let items: String = files("benches/kernel", "rs").into_iter().map(|(_, text)| text).collect();
+    let mut costs = 0;
+    for (name, code) in code_that_splits_nothing() {
+        if !code.contains("Cost::picoseconds(") {
+            continue;
+        }
+        costs += 1;
+        let text = fs::read_to_string(root().join("src/kernel").join(&name)).unwrap();
+        let item = text.split("`k.").nth(1).and_then(|rest| rest.split(['`', '.']).next());
+        let measured = item.is_some_and(|item| items.contains(&format!("\"{item}")))
+            || text.contains("`a.mixlog");
+        assert!(measured, "{name} has costs, and names no item of benches/kernel that measures it");
+    }
+    assert!(costs > 10, "{costs} files with costs were found");
 }

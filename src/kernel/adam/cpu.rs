@@ -3,14 +3,14 @@
 //! # Numerics
 //! Each element is computed by itself, so results do not depend on the number of threads.
 
-use rayon::prelude::*;
-
 use super::rates::Rates;
 use crate::kernel::cpu::remainder::{load, store};
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 
-/// Elements of a task: some 90 µs of memory traffic. Smaller tasks gain nothing.
-const TASK: usize = 1 << 16;
+/// Of an element, by `k.adam` of `benches/kernel/cost.rs`.
+const UPDATE: Cost = Cost::picoseconds(550);
 
 /// The tensors that an update writes.
 #[derive(Debug)]
@@ -41,13 +41,15 @@ pub fn update<T: Real>(
         parameter.len()
     );
     let rates = Factors::of(rates);
-    let read = parameter.par_chunks(TASK).zip(gradient.par_chunks(TASK));
+    let n = items_per_task(UPDATE);
+    let read = parameter.par_chunks(n).zip(gradient.par_chunks(n));
     let written = to
         .parameter
-        .par_chunks_mut(TASK)
-        .zip(to.mean.par_chunks_mut(TASK))
-        .zip(to.square.par_chunks_mut(TASK));
-    read.zip(written).for_each(|((parameter, gradient), ((moved, mean), square))| {
+        .par_chunks_mut(n)
+        .zip(to.mean.par_chunks_mut(n))
+        .zip(to.square.par_chunks_mut(n));
+    let tasks = read.zip(written);
+    for_each(tasks, UPDATE.times(n), |((parameter, gradient), ((moved, mean), square))| {
         set.dispatch(Update {
             rates,
             parameter,

@@ -7,16 +7,16 @@
 //! Sums are taken over each plane, then over the examples in order, so they do not depend on the
 //! number of threads.
 
-use rayon::prelude::*;
-
 use crate::kernel::cpu::remainder::{load, store};
 use crate::kernel::cpu::scratch::Scratch;
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::for_each;
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
 
-/// Cost of an element, in operations as fast as those of a matrix product. Tasks of less than some
-/// 100 µs gain nothing.
-const OPERATIONS: usize = 10;
+/// Of an element of `x`, by `k.channel_affine` of `benches/kernel/cost.rs`.
+const FORWARD: Cost = Cost::picoseconds(85);
+const BACKWARD: Cost = Cost::picoseconds(920);
+const OF_PARAMETERS: Cost = Cost::picoseconds(160);
 
 /// The operation.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ impl ChannelAffine {
             return;
         }
         let planes = z.par_chunks_mut(self.positions).zip(x.par_chunks(self.positions)).enumerate();
-        planes.with_min_len(self.planes_per_task()).for_each(|(plane, (z, x))| {
+        for_each(planes, FORWARD.times(self.positions), |(plane, (z, x))| {
             let channel = plane % self.channels;
             self.set.dispatch(Forward { x, shift: shift[channel], scale: scale[channel], z });
         });
@@ -97,14 +97,16 @@ impl ChannelAffine {
             };
             match gx {
                 Some(gx) => {
-                    let tasks = tasks
-                        .zip(gx.par_chunks_mut(positions))
-                        .with_min_len(self.planes_per_task());
-                    tasks.for_each(|((index, (sums, (x, g))), gx)| plane(index, sums, x, g, gx));
+                    let tasks = tasks.zip(gx.par_chunks_mut(positions));
+                    for_each(tasks, BACKWARD.times(positions), |((index, (sums, (x, g))), gx)| {
+                        plane(index, sums, x, g, gx);
+                    });
                 }
-                None => tasks
-                    .with_min_len(self.planes_per_task())
-                    .for_each(|(index, (sums, (x, g)))| plane(index, sums, x, g, &mut [])),
+                None => {
+                    for_each(tasks, OF_PARAMETERS.times(positions), |(index, (sums, (x, g)))| {
+                        plane(index, sums, x, g, &mut []);
+                    })
+                }
             }
             for sums in sums.chunks_exact(2 * self.channels) {
                 for ((of_shift, of_scale), sum) in
@@ -116,10 +118,6 @@ impl ChannelAffine {
             }
         });
         of_shift.iter_mut().zip(scale).for_each(|(of_shift, &scale)| *of_shift *= scale);
-    }
-
-    fn planes_per_task(&self) -> usize {
-        items_per_task(OPERATIONS * self.positions)
     }
 
     fn check<T>(&self, Operands { x, shift, scale }: Operands<'_, T>, z: usize) {

@@ -1,11 +1,11 @@
 //! The operation on slices.
 
-use rayon::prelude::*;
-
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 
-/// Elements of a task: some 50 µs of memory traffic. Smaller tasks gain nothing.
-const TASK: usize = 1 << 16;
+/// Of an element, by `k.moving_average` of `benches/kernel/cost.rs`.
+const UPDATE: Cost = Cost::picoseconds(240);
 
 /// Computes the updated average, `moved`.
 ///
@@ -16,8 +16,9 @@ pub fn update<T: Real>(set: InstructionSet, rate: T, average: &[T], value: &[T],
         average.len() == value.len() && average.len() == moved.len(),
         "moving_average: lengths"
     );
-    let read = average.par_chunks(TASK).zip(value.par_chunks(TASK));
-    read.zip(moved.par_chunks_mut(TASK)).for_each(|((average, value), moved)| {
+    let n = items_per_task(UPDATE);
+    let tasks = average.par_chunks(n).zip(value.par_chunks(n)).zip(moved.par_chunks_mut(n));
+    for_each(tasks, UPDATE.times(n), |((average, value), moved)| {
         set.dispatch(Update { rate, average, value, moved });
     });
 }

@@ -5,17 +5,19 @@ mod scale;
 mod sizes;
 mod tile;
 
-use rayon::prelude::*;
-
 use crate::kernel::affine_coupling::AffineForm;
 use crate::kernel::cpu::simd::Real;
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
 use scale::{Bounded, Exponential, Normal, Sigmoid};
 pub use sizes::AffineCoupling;
 
-/// Approximate number of operations per element.
-const OPERATIONS: usize = 200;
+/// Of a transformed element, by `k.affine_coupling` of `benches/kernel/cost.rs`: the most that a
+/// form takes.
+const MAP: Cost = Cost::picoseconds(1_400);
+const BACKWARD: Cost = Cost::picoseconds(2_200);
+const LOG_DET: Cost = Cost::picoseconds(2_700);
 
 /// Runs the kernel for the form.
 macro_rules! dispatch {
@@ -46,10 +48,9 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let blocks = z
-            .par_chunks_mut(self.block() * self.example)
-            .zip(theta.par_chunks(self.block() * 2 * self.dims));
-        blocks.for_each(|(z, theta)| dispatch!(self, Forward { at, theta, z }));
+        let block = Block::new(self, MAP);
+        let blocks = z.par_chunks_mut(block.elements).zip(theta.par_chunks(block.parameters));
+        for_each(blocks, block.cost, |(z, theta)| dispatch!(self, Forward { at, theta, z }));
     }
 
     /// Computes `x` in place: at the start, `x` holds `z`.
@@ -59,10 +60,9 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let blocks = x
-            .par_chunks_mut(self.block() * self.example)
-            .zip(theta.par_chunks(self.block() * 2 * self.dims));
-        blocks.for_each(|(x, theta)| dispatch!(self, Inverse { at, theta, x }));
+        let block = Block::new(self, MAP);
+        let blocks = x.par_chunks_mut(block.elements).zip(theta.par_chunks(block.parameters));
+        for_each(blocks, block.cost, |(x, theta)| dispatch!(self, Inverse { at, theta, x }));
     }
 
     /// Computes the gradients of `x` and `theta`. At the start, `of_x` holds the gradient of `z`.
@@ -73,16 +73,12 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let (example, parameters) = (self.block() * self.example, self.block() * 2 * self.dims);
-        let blocks = x
-            .par_chunks(example)
-            .zip(theta.par_chunks(parameters))
-            .zip(of_x.par_chunks_mut(example));
-        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(
-            |(((x, theta), of_x), of_theta)| {
-                dispatch!(self, Backward { at, x, theta, of_x, of_theta });
-            },
-        );
+        let Block { elements, parameters, cost, .. } = Block::new(self, BACKWARD);
+        let read = x.par_chunks(elements).zip(theta.par_chunks(parameters));
+        let written = of_x.par_chunks_mut(elements).zip(of_theta.par_chunks_mut(parameters));
+        for_each(read.zip(written), cost, |((x, theta), (of_x, of_theta))| {
+            dispatch!(self, Backward { at, x, theta, of_x, of_theta });
+        });
     }
 
     /// Adds the sums of the log-scales to `sums`.
@@ -96,9 +92,9 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let blocks =
-            theta.par_chunks(self.block() * 2 * self.dims).zip(sums.par_chunks_mut(self.block()));
-        blocks.for_each(|(theta, sums)| dispatch!(self, LogDet { at, theta, sums }));
+        let block = Block::new(self, LOG_DET);
+        let blocks = theta.par_chunks(block.parameters).zip(sums.par_chunks_mut(block.examples));
+        for_each(blocks, block.cost, |(theta, sums)| dispatch!(self, LogDet { at, theta, sums }));
     }
 
     /// Writes the gradient of `s` into `of_theta`, whose half for `t` keeps its zeros.
@@ -113,13 +109,14 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let parameters = self.block() * 2 * self.dims;
-        let blocks = theta.par_chunks(parameters).zip(gradient.par_chunks(self.block()));
-        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(
-            |((theta, gradient), of_theta)| {
-                dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
-            },
-        );
+        let Block { examples, parameters, cost, .. } = Block::new(self, LOG_DET);
+        let blocks = theta
+            .par_chunks(parameters)
+            .zip(gradient.par_chunks(examples))
+            .zip(of_theta.par_chunks_mut(parameters));
+        for_each(blocks, cost, |((theta, gradient), of_theta)| {
+            dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
+        });
     }
 
     /// Asserts that slices of the lengths in `elements` have as many examples as `theta`.
@@ -131,9 +128,28 @@ impl AffineCoupling {
             assert!(fits, "affine_coupling: {length} elements and {theta} of theta for {self:?}");
         }
     }
+}
 
-    /// Number of examples in a task.
-    fn block(&self) -> usize {
-        items_per_task(OPERATIONS * self.dims)
+/// Examples of a task.
+struct Block {
+    examples: usize,
+    /// Number of elements and of parameters of these examples.
+    elements: usize,
+    parameters: usize,
+    cost: Cost,
+}
+
+impl Block {
+    /// A block of a coupling, from the cost of an element.
+    fn new(coupling: &AffineCoupling, element: Cost) -> Self {
+        let AffineCoupling { example, dims, .. } = *coupling;
+        let cost = element.times(dims);
+        let examples = items_per_task(cost);
+        Self {
+            examples,
+            elements: examples * example,
+            parameters: examples * 2 * dims,
+            cost: cost.times(examples),
+        }
     }
 }

@@ -1,20 +1,17 @@
-//! Whole batches, on all threads of rayon's pool.
-
-use rayon::prelude::*;
+//! Whole batches, in tasks.
 
 use crate::kernel::cpu::simd::{InstructionSet, Real};
+use crate::kernel::cpu::tasks::{Cost, IntoParallelIterator, for_each_with, number_of_tasks};
 
 use super::backward::{self, Backward};
 use super::forward::{self, Forward};
 use super::head::Dims;
 use super::tile::WIDTH;
 
-/// Fewest pairs of positions in a task: some 10 µs of work in f32, well above the cost of passing
-/// it to another thread.
-const SMALLEST_TASK: usize = 1 << 14;
-
-/// Tasks per thread, because threads differ in speed.
-const TASKS_PER_THREAD: usize = 4;
+/// Of a pair of positions: what a channel adds, and the rest. By `k.attention` of
+/// `benches/kernel/cost.rs` with 8 and with 24 channels.
+const FORWARD: [Cost; 2] = [Cost::picoseconds(40), Cost::picoseconds(220)];
+const BACKWARD: [Cost; 2] = [Cost::picoseconds(110), Cost::picoseconds(230)];
 
 /// The output, of shape `shape`, and `ln Σ_j e^{s_ij}`, `[examples, heads, positions]`, of
 /// `projected`. Both are written in full.
@@ -64,10 +61,9 @@ pub fn forward_with<T: Real>(
     if output.is_empty() {
         return;
     }
-    let n_threads = rayon::current_num_threads();
-    let n_tasks = if n_threads == 1 { 1 } else { TASKS_PER_THREAD * n_threads };
-    let n_queries =
-        n.div_ceil(n_tasks.div_ceil(dims.n_heads())).max(SMALLEST_TASK / n).next_multiple_of(WIDTH);
+    let query = of_pair(FORWARD, &dims).times(n);
+    let n_tasks = number_of_tasks(query.times(n * dims.n_heads()));
+    let n_queries = n.div_ceil(n_tasks.div_ceil(dims.n_heads())).next_multiple_of(WIDTH);
     let mut tasks = Vec::new();
     let heads = output.chunks_mut(dims.head_size()).zip(log_sums.chunks_mut(n));
     for (index, (output, log_sums)) in heads.enumerate() {
@@ -79,10 +75,11 @@ pub fn forward_with<T: Real>(
             tasks.push((head, queries, output, log_sums));
         }
     }
-    each(
-        tasks,
-        n * n.min(n_queries),
-        |buffers: &mut forward::Buffers<T>, (head, queries, output, log_sums)| {
+    for_each_with(
+        tasks.into_par_iter(),
+        query.times(n.min(n_queries)),
+        forward::Buffers::default,
+        |buffers, (head, queries, output, log_sums)| {
             set.dispatch(Forward { head, queries, output, log_sums, buffers });
         },
     );
@@ -115,7 +112,9 @@ pub fn backward_with<T: Real>(
             tasks.push((tasks.len(), [queries, keys, values]));
         }
     }
-    each(tasks, n * n, |buffers: &mut backward::Buffers<T>, (index, gradients)| {
+    let head = of_pair(BACKWARD, &dims).times(n * n);
+    let start = backward::Buffers::default;
+    for_each_with(tasks.into_par_iter(), head, start, |buffers, (index, gradients)| {
         let (head, range) = (dims.head(projected, index), dims.range(index));
         let log_sums = &log_sums[index * n..(index + 1) * n];
         let (output, gradient) = (&output[range.clone()], &gradient[range]);
@@ -129,14 +128,7 @@ fn check<T>(dims: &Dims, projected: &[T], output: &[T], log_sums: &[T]) {
     assert_eq!(log_sums.len(), dims.n_heads() * dims.positions, "length of the sums");
 }
 
-/// Runs tasks of `n_pairs` pairs of positions each in parallel, or on the calling thread if they
-/// are little work. Successive tasks share buffers.
-fn each<I: Send, B: Default>(tasks: Vec<I>, n_pairs: usize, run: impl Fn(&mut B, I) + Send + Sync) {
-    let n_together = SMALLEST_TASK.div_ceil(n_pairs);
-    if tasks.len() <= n_together || rayon::current_num_threads() == 1 {
-        let mut buffers = B::default();
-        tasks.into_iter().for_each(|task| run(&mut buffers, task));
-    } else {
-        tasks.into_par_iter().with_min_len(n_together).for_each_init(B::default, run);
-    }
+/// The cost of a pair of positions.
+fn of_pair([channel, rest]: [Cost; 2], dims: &Dims) -> Cost {
+    channel.times(dims.channels).plus(rest)
 }

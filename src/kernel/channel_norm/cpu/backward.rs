@@ -1,12 +1,12 @@
 //! Backward pass. It uses only the arguments of the forward pass.
 
-use rayon::prelude::*;
-
 use super::tile::{TILE, Tile, centre, gather, read, write};
-use super::{ChannelNorm, OPERATIONS};
+use super::{BACKWARD, ChannelNorm};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{
+    IndexedParallelIterator, ParallelSlice, ParallelSliceMut, for_each,
+};
 
 /// The slices for the gradients.
 #[derive(Debug)]
@@ -42,10 +42,8 @@ impl ChannelNorm {
         let mut sums = vec![T::zero(); self.batch * 2 * c];
         let examples =
             x.par_chunks(length).zip(g.par_chunks(length)).zip(gx.par_chunks_mut(length));
-        let examples = examples
-            .zip(sums.par_chunks_mut(2 * c))
-            .with_min_len(items_per_task(2 * OPERATIONS * length));
-        examples.for_each(|(((x, g), gx), sums)| {
+        let examples = examples.zip(sums.par_chunks_mut(2 * c));
+        for_each(examples, BACKWARD.times(length), |(((x, g), gx), sums)| {
             let (positions, epsilon) = (self.positions, T::of(self.epsilon));
             T::with_scratch(2 * c * (TILE + LANES), |mut scratch| {
                 let (tiles, _) = cut(&mut scratch, 2 * c * TILE).as_chunks_mut();

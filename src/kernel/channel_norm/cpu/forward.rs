@@ -1,12 +1,12 @@
 //! Forward pass.
 
-use rayon::prelude::*;
-
 use super::tile::{TILE, Tile, centre, gather, write};
-use super::{ChannelNorm, OPERATIONS};
+use super::{ChannelNorm, FORWARD};
 use crate::kernel::cpu::scratch::Scratch;
 use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{
+    IndexedParallelIterator, ParallelSlice, ParallelSliceMut, for_each,
+};
 
 impl ChannelNorm {
     /// `y` from `x`.
@@ -21,7 +21,7 @@ impl ChannelNorm {
         }
         let length = self.length();
         let examples = x.par_chunks(length).zip(y.par_chunks_mut(length));
-        examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|(x, y)| {
+        for_each(examples, FORWARD.times(length), |(x, y)| {
             let epsilon = T::of(self.epsilon);
             T::with_scratch(self.channels * TILE, |scratch| {
                 let (tiles, _) = scratch.as_chunks_mut();

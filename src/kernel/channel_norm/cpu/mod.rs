@@ -29,6 +29,7 @@ mod tile;
 pub use backward::Gradients;
 
 use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::tasks::Cost;
 
 /// Layer normalisation over channels. The module has the formulas.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +46,9 @@ pub struct ChannelNorm {
     pub set: InstructionSet,
 }
 
-/// Approximate number of operations per element.
-const OPERATIONS: usize = 100;
+/// Of an element, by `k.channel_norm` of `benches/kernel/cost.rs`.
+pub const FORWARD: Cost = Cost::picoseconds(600);
+pub const BACKWARD: Cost = Cost::picoseconds(900);
 
 impl ChannelNorm {
     /// Number of elements of an example.

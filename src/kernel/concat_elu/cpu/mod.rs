@@ -15,15 +15,15 @@
 //! # Numerics
 //! `e^v − 1` keeps its relative accuracy for small `v`. NaN gives NaN.
 
-use rayon::prelude::*;
-
 use crate::kernel::cpu::remainder::{load, store};
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 use crate::kernel::cpu::simd::{elu_pair, elu_pair_slopes};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::for_each;
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
 
-/// Approximate number of operations per element.
-const OPERATIONS: usize = 200;
+/// Of an element of `x`, by `k.concat_elu` of `benches/kernel/cost.rs`.
+pub const FORWARD: Cost = Cost::picoseconds(430);
+pub const BACKWARD: Cost = Cost::picoseconds(460);
 
 /// `y` from `x`; an example of `x` has `length` elements.
 ///
@@ -38,7 +38,7 @@ pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], y: &mut [T]
         return;
     }
     let examples = x.par_chunks(length).zip(y.par_chunks_mut(2 * length));
-    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|(x, y)| {
+    for_each(examples, FORWARD.times(length), |(x, y)| {
         let (positive, negative) = y.split_at_mut(length);
         set.dispatch(EluPairs { x, positive, negative });
     });
@@ -56,7 +56,7 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, x: &[T], gy: &[T], 
     }
     let examples =
         x.par_chunks(length).zip(gy.par_chunks(2 * length)).zip(gx.par_chunks_mut(length));
-    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((x, gy), gx)| {
+    for_each(examples, BACKWARD.times(length), |((x, gy), gx)| {
         let (positive, negative) = gy.split_at(length);
         set.dispatch(ApplySlopes { x, positive, negative, gx });
     });

@@ -1,18 +1,13 @@
 //! Backward pass. It uses only the arguments of the forward pass.
 
-use rayon::prelude::*;
-
-use super::border::SUMMING;
 use super::packed_weights::{Out, PackedWeights};
-use super::{Border, Conv2d, ConvShape, PreActivation};
+use super::{Border, Conv2d, ConvShape, PreActivation, SUMMING};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
 use crate::kernel::cpu::remainder::lane_sum;
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
-
-/// Outputs for which one task sums the gradient of the bias.
-const BIASES: usize = 8;
+use crate::kernel::cpu::tasks::{IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 
 /// The slices for the gradients. Only those that are given are computed.
 #[derive(Debug)]
@@ -80,9 +75,10 @@ impl Conv2d {
         let examples =
             gx.par_chunks_mut(self.example_length()).zip(x.par_chunks(self.example_length()));
         let examples = examples.zip(gy.par_chunks(outputs * pixels));
-        examples.with_min_len(items_per_task(self.operations())).for_each(|((gx, x), gy)| {
+        let cost = self.cost().part(inputs.div_ceil(block * factor));
+        for_each(examples, self.cost(), |((gx, x), gy)| {
             let blocks = gx.par_chunks_mut(block * pixels).zip(x.par_chunks(block * pixels));
-            blocks.enumerate().for_each(|(index, (gx, x))| {
+            for_each(blocks.enumerate(), cost, |(index, (gx, x))| {
                 let first = index * block * factor;
                 let places = first..first + gx.len() / pixels * factor;
                 T::with_scratch(packed.scratch() + tile, |mut scratch| {
@@ -120,17 +116,12 @@ impl Conv2d {
             return;
         }
         let (pixels, length) = (self.pixels(), gb.len() * self.pixels());
-        let tasks = gb.par_chunks_mut(BIASES).enumerate();
-        tasks.with_min_len(items_per_task(SUMMING * BIASES * self.shape.batch * pixels)).for_each(
-            |(index, gb)| {
-                self.set.dispatch(BiasGradient {
-                    gy: &gy[index * BIASES * pixels..],
-                    length,
-                    gb,
-                    pixels,
-                });
-            },
-        );
+        let cost = SUMMING.times(self.shape.batch * pixels);
+        let outputs = items_per_task(cost);
+        for_each(gb.par_chunks_mut(outputs).enumerate(), cost.times(outputs), |(index, gb)| {
+            let gy = &gy[index * outputs * pixels..];
+            self.set.dispatch(BiasGradient { gy, length, gb, pixels });
+        });
     }
 }
 

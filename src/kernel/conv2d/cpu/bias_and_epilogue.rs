@@ -1,12 +1,13 @@
 //! The stages after the sums: a bias and a ReLU.
 
-use rayon::prelude::*;
-
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 use crate::kernel::epilogue::Epilogue;
 
-/// Elements of a task: some 50 µs of memory traffic. Smaller tasks gain nothing.
-const TASK: usize = 1 << 16;
+/// Of an element of [`mask`], which reads two and writes one: by `k.moving_average` of
+/// `benches/kernel/cost.rs`, which does too.
+const MASK: Cost = Cost::picoseconds(240);
 
 /// The bias that is added to the sums.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +77,9 @@ impl<T: Real> Kernel for BiasAndEpilogue<'_, T> {
 /// If the lengths differ.
 pub fn mask<T: Real>(set: InstructionSet, y: &[T], gradient: &mut [T]) {
     assert_eq!(y.len(), gradient.len(), "conv2d: length of the gradient");
-    gradient.par_chunks_mut(TASK).zip(y.par_chunks(TASK)).for_each(|(gradient, y)| {
+    let n = items_per_task(MASK);
+    let tasks = gradient.par_chunks_mut(n).zip(y.par_chunks(n));
+    for_each(tasks, MASK.times(n), |(gradient, y)| {
         set.dispatch(Mask { y, gradient });
     });
 }

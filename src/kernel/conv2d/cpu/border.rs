@@ -2,18 +2,13 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::bias_and_epilogue::Bias;
-use super::{Conv2d, ConvShape};
+use super::{Conv2d, ConvShape, SUMMING};
 use crate::kernel::cpu::remainder::lane_sum;
 use crate::kernel::cpu::scratch::{Aligned, Scratch, cut};
 use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{IndexedParallelIterator, ParallelSliceMut, for_each};
 use crate::kernel::cpu::transpose::Transpose;
-
-/// Cost of adding an element to a sum, in operations as fast as those of a matrix product.
-pub const SUMMING: usize = 16;
 
 impl Conv2d {
     /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` without a pitch.
@@ -90,21 +85,18 @@ impl Conv2d {
         }
         T::with_scratch(outputs * (1 + taps), |found| {
             let tasks = found.par_chunks_exact_mut(1 + taps).enumerate();
-            tasks.with_min_len(items_per_task(SUMMING * batch * pixels)).for_each(
-                |(output, found)| {
-                    T::with_scratch(pixels, |sum| {
-                        sum.fill(T::zero());
-                        for gy in gy.chunks_exact(outputs * pixels) {
-                            self.set
-                                .dispatch(Add { sum, elements: &gy[output * pixels..][..pixels] });
-                        }
-                        found[0] = lane_sum(sum);
-                        for (tap, found) in found[1..].iter_mut().enumerate() {
-                            *found = self.outside(tap, sum);
-                        }
-                    });
-                },
-            );
+            for_each(tasks, SUMMING.times(batch * pixels), |(output, found)| {
+                T::with_scratch(pixels, |sum| {
+                    sum.fill(T::zero());
+                    for gy in gy.chunks_exact(outputs * pixels) {
+                        self.set.dispatch(Add { sum, elements: &gy[output * pixels..][..pixels] });
+                    }
+                    found[0] = lane_sum(sum);
+                    for (tap, found) in found[1..].iter_mut().enumerate() {
+                        *found = self.outside(tap, sum);
+                    }
+                });
+            });
             let found = || found.chunks_exact(1 + taps);
             if let Some(gb) = gb {
                 gb.iter_mut().zip(found()).for_each(|(gb, found)| *gb = found[0]);

@@ -1,15 +1,14 @@
 //! Forward pass.
 
-use rayon::prelude::*;
-
 use super::bias_and_epilogue::{Bias, BiasAndEpilogue};
 use super::packed_weights::{Out, PackedWeights};
 use super::{Border, Conv2d, ConvShape, ConvStages};
 use crate::kernel::cpu::scratch::Scratch;
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{for_each, items_per_task, pieces};
 
-/// Batches of fewer examples split their output channels too.
-const FEW: usize = 4;
+/// Fewest channels that a task computes: products of fewer rows are slow.
+const CHANNELS: usize = 32;
 
 impl Conv2d {
     /// `y` from `x`.
@@ -53,8 +52,9 @@ impl Conv2d {
         let pixels = self.pixels();
         let block = self.outputs_per_task(outputs);
         let examples = y.par_chunks_mut(outputs * pixels).zip(x.par_chunks(self.example_length()));
-        examples.with_min_len(items_per_task(self.operations())).for_each(|(y, x)| {
-            y.par_chunks_mut(block * pixels).enumerate().for_each(|(index, y)| {
+        let cost = self.cost().part(outputs.div_ceil(block));
+        for_each(examples, self.cost(), |(y, x)| {
+            for_each(y.par_chunks_mut(block * pixels).enumerate(), cost, |(index, y)| {
                 let channels = index * block..index * block + y.len() / pixels;
                 let bias = bias.of(channels.clone(), pixels);
                 T::with_scratch(packed.scratch(), |scratch| {
@@ -77,11 +77,7 @@ impl Conv2d {
     /// Number of channels that a task computes, of a result with `channels` channels. Each task
     /// unrolls the input for itself, which pays only if there are few examples.
     pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
-        let worth = items_per_task(self.operations() / channels.max(1)).max(32);
-        if self.shape.batch >= FEW {
-            channels
-        } else {
-            channels.div_ceil(FEW).max(worth).min(channels)
-        }
+        let worth = items_per_task(self.cost().part(channels)).max(CHANNELS);
+        channels.div_ceil(pieces(self.shape.batch)).max(worth).min(channels)
     }
 }

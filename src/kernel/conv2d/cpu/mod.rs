@@ -62,6 +62,17 @@ pub use bias_and_epilogue::mask;
 
 use super::{Border, ConvStages, PreActivation};
 use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::tasks::Cost;
+
+/// Of a multiplication of direct sums, by matrix products and by Winograd's algorithm, and of an
+/// element of an image before and after: by `k.conv2d` of `benches/kernel/cost.rs`.
+const PRODUCT: Cost = Cost::picoseconds(20);
+const WINOGRAD: Cost = Cost::picoseconds(13);
+const ELEMENT: Cost = Cost::picoseconds(400);
+
+/// Adding an element to a sum, by `k.channel_affine.of_parameters` of `benches/kernel/cost.rs`,
+/// which adds two.
+const SUMMING: Cost = Cost::picoseconds(80);
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,9 +135,13 @@ impl Conv2d {
         self.shape.outputs * self.shape.inputs * kh * kw
     }
 
-    /// Operations of the forward pass of an example.
-    fn operations(&self) -> usize {
-        2 * self.own_weights() * self.pixels()
+    /// Of the forward pass of an example, of the gradient of its `x`, or of what it adds to the
+    /// gradient of the weights.
+    pub fn cost(&self) -> Cost {
+        let ConvShape { inputs, outputs, .. } = self.shape;
+        let sum = if self.suits_winograd() { WINOGRAD } else { PRODUCT };
+        let images = ELEMENT.times(inputs + outputs);
+        sum.times(self.own_weights()).plus(images).times(self.pixels())
     }
 
     /// Whether there is nothing to sum or nothing to write.

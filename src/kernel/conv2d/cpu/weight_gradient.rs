@@ -4,26 +4,20 @@
 //! ```
 //! A matrix product reads one of its operands pixel by pixel: that one is transposed.
 
-use rayon::prelude::*;
-
 use super::packed_weights::{Unrolled, copy_row, tile_rows};
 use super::{Conv2d, ConvShape};
 use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::LANES;
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{SUM, for_each, items_per_sum, items_per_task};
 use crate::kernel::cpu::transpose::Transpose;
 
-/// Fewest pixels of a block of the batch: then the cost of its partial sums is small beside the
-/// products.
-const PIXELS_PER_BLOCK: usize = 1024;
-/// Most blocks of a batch.
-const BLOCKS: usize = 16;
+/// Of a sum that is put in the order of the weights, by `k.conv2d.unpack` of
+/// `benches/kernel/cost.rs`.
+const UNPACK: Cost = Cost::picoseconds(1_600);
 
-/// Number of sums over the blocks that a task adds up.
-const CHUNK: usize = 1 << 12;
-
-/// Cost of the transposition of an element, in multiply-adds of a product.
+/// Time of the transposition of an element, in multiply-adds of a product.
 const TRANSPOSITION: usize = 20;
 
 /// Which operand is transposed.
@@ -52,34 +46,30 @@ impl Conv2d {
     pub(super) fn weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
         let ConvShape { batch, outputs, .. } = self.shape;
         let pixels = self.pixels();
-        let blocks = (batch * pixels / PIXELS_PER_BLOCK).clamp(1, BLOCKS.min(batch));
-        let examples = batch.div_ceil(blocks);
         let size = self.own_weights();
-        T::with_scratch(batch.div_ceil(examples) * size, |sums| {
+        let examples = items_per_sum(batch, self.cost(), size);
+        let blocks = batch.div_ceil(examples);
+        T::with_scratch(blocks * size, |sums| {
             let xs = x.par_chunks(examples * self.example_length());
             let gys = gy.par_chunks(examples * outputs * pixels);
             let tasks = sums.par_chunks_mut(size).zip(xs).zip(gys);
-            tasks.with_min_len(items_per_task(examples * self.operations())).for_each(
-                |((sum, x), gy)| {
-                    sum.fill(T::zero());
-                    match self.transposed() {
-                        Transposed::Gradient => self.add_examples(x, gy, sum),
-                        Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
-                    }
-                },
-            );
+            for_each(tasks, self.cost().times(examples), |((sum, x), gy)| {
+                sum.fill(T::zero());
+                match self.transposed() {
+                    Transposed::Gradient => self.add_examples(x, gy, sum),
+                    Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
+                }
+            });
             let (total, rest) = sums.split_at_mut(size);
-            // With one block there is nothing to add up.
-            let worth = if rest.is_empty() { size } else { 1 };
-            total.par_chunks_mut(CHUNK).enumerate().with_min_len(worth).for_each(
-                |(index, total)| {
-                    for sum in rest.chunks_exact(size) {
-                        for (total, &sum) in total.iter_mut().zip(&sum[index * CHUNK..]) {
-                            *total += sum;
-                        }
+            let cost = SUM.times(blocks - 1);
+            let n = items_per_task(cost);
+            for_each(total.par_chunks_mut(n).enumerate(), cost.times(n), |(index, total)| {
+                for sum in rest.chunks_exact(size) {
+                    for (total, &sum) in total.iter_mut().zip(&sum[index * n..]) {
+                        *total += sum;
                     }
-                },
-            );
+                }
+            });
             self.unpack(total, gw);
         });
     }
@@ -177,36 +167,33 @@ impl Conv2d {
     fn unpack<T: Scratch>(&self, sums: &[T], gw: &mut [T]) {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
         let (depth, stride) = (inputs * kw, self.weight_stride());
-        // The cost of an element is about that of this many operations of a product.
-        let worth = items_per_task(LANES * kh * depth * TRANSPOSITION);
-        gw.par_chunks_mut(LANES * stride).enumerate().with_min_len(worth).for_each(
-            |(index, gw)| {
-                let (first, n) = (index * LANES, gw.len() / stride);
-                T::with_scratch(n * depth, |scratch| {
-                    for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
-                        let sum = match self.transposed() {
-                            Transposed::Input => &sum[first * depth..][..n * depth],
-                            Transposed::Gradient => {
-                                let (x, rows, columns) = (&sum[first..], depth, n);
-                                self.set.dispatch(Transpose {
-                                    x,
-                                    rows,
-                                    columns,
-                                    stride: outputs,
-                                    out: scratch,
-                                });
-                                &*scratch
-                            }
-                        };
-                        for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
-                            for (place, sum) in sum.chunks_exact(kw).enumerate() {
-                                let c = self.stages.before.channel(place, inputs);
-                                copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
-                            }
+        let cost = UNPACK.times(LANES * kh * depth);
+        for_each(gw.par_chunks_mut(LANES * stride).enumerate(), cost, |(index, gw)| {
+            let (first, n) = (index * LANES, gw.len() / stride);
+            T::with_scratch(n * depth, |scratch| {
+                for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
+                    let sum = match self.transposed() {
+                        Transposed::Input => &sum[first * depth..][..n * depth],
+                        Transposed::Gradient => {
+                            let (x, rows, columns) = (&sum[first..], depth, n);
+                            self.set.dispatch(Transpose {
+                                x,
+                                rows,
+                                columns,
+                                stride: outputs,
+                                out: scratch,
+                            });
+                            &*scratch
+                        }
+                    };
+                    for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
+                        for (place, sum) in sum.chunks_exact(kw).enumerate() {
+                            let c = self.stages.before.channel(place, inputs);
+                            copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
                         }
                     }
-                });
-            },
-        );
+                }
+            });
+        });
     }
 }

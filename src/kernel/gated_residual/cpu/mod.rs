@@ -15,15 +15,15 @@
 //! # Numerics
 //! `1 − σ(b)` keeps its relative accuracy for large `b`.
 
-use rayon::prelude::*;
-
 use crate::kernel::cpu::remainder::{load, store};
 use crate::kernel::cpu::simd::sigmoid;
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
-use crate::kernel::cpu::tasks::items_per_task;
+use crate::kernel::cpu::tasks::for_each;
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSlice, ParallelSliceMut};
 
-/// Approximate number of operations per element.
-const OPERATIONS: usize = 200;
+/// Of an element of `x`, by `k.gated_residual` of `benches/kernel/cost.rs`.
+pub const FORWARD: Cost = Cost::picoseconds(500);
+pub const BACKWARD: Cost = Cost::picoseconds(570);
 
 /// `y` from `x` and `h`; an example of `x` has `length` elements.
 ///
@@ -35,7 +35,7 @@ pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], h: &[T], y:
         return;
     }
     let examples = x.par_chunks(length).zip(h.par_chunks(2 * length)).zip(y.par_chunks_mut(length));
-    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((x, h), y)| {
+    for_each(examples, FORWARD.times(length), |((x, h), y)| {
         let (a, b) = h.split_at(length);
         set.dispatch(Forward { x, a, b, y });
     });
@@ -53,7 +53,7 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, h: &[T], g: &[T], g
     }
     let examples =
         g.par_chunks(length).zip(h.par_chunks(2 * length)).zip(gh.par_chunks_mut(2 * length));
-    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((g, h), gh)| {
+    for_each(examples, BACKWARD.times(length), |((g, h), gh)| {
         let ((a, b), (ga, gb)) = (h.split_at(length), gh.split_at_mut(length));
         set.dispatch(Backward { a, b, g, ga, gb });
     });

@@ -1,13 +1,16 @@
 //! The operands of a call, and the blocks of rows in which they are processed.
 
 use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::tasks::{Cost, items_per_sum};
 use crate::kernel::epilogue::Epilogue;
 
-/// Fewest rows of a block.
-const ROWS: usize = 512;
+/// Of a weight for a row, forward and backward: of a layer as products, and of a narrow one. By
+/// `k.linear` of `benches/kernel/cost.rs`.
+const PRODUCT: [Cost; 2] = [Cost::picoseconds(20), Cost::picoseconds(42)];
+const NARROW_ROWS: [Cost; 2] = [Cost::picoseconds(140), Cost::picoseconds(190)];
 
-/// Most blocks. Each block has its own sums for the weights.
-const BLOCKS: usize = 8;
+/// Most elements of a narrow row.
+pub const NARROW: usize = 4;
 
 /// Sizes and epilogue of a layer. The parent module has the formulas.
 #[derive(Debug, Clone, Copy)]
@@ -39,9 +42,21 @@ pub struct Gradients<'a, T> {
 }
 
 impl Linear {
+    /// Whether the layer has few inputs or few outputs.
+    pub fn is_narrow(&self) -> bool {
+        self.inputs.min(self.outputs) <= NARROW
+    }
+
+    /// Costs of a row, forward and backward.
+    pub fn costs(&self) -> [Cost; 2] {
+        let weight = if self.is_narrow() { NARROW_ROWS } else { PRODUCT };
+        weight.map(|cost| cost.times(self.inputs * self.outputs))
+    }
+
     /// Number of rows in a block.
     pub fn block(&self) -> usize {
-        self.rows.div_ceil(BLOCKS).max(ROWS)
+        let [_, backward] = self.costs();
+        items_per_sum(self.rows, backward, (self.inputs + 1) * self.outputs)
     }
 }
 

@@ -11,7 +11,6 @@ mod product;
 
 use crate::kernel::cpu::scratch::Scratch;
 pub use blocks::{Gradients, Linear, Tape};
-use narrow::NARROW;
 
 impl Linear {
     /// `y` from `x`. All of it is written.
@@ -23,7 +22,7 @@ impl Linear {
         if y.is_empty() {
             return;
         }
-        if self.inputs.min(self.outputs) <= NARROW {
+        if self.is_narrow() {
             narrow::forward(self, x, weight, bias, y);
         } else {
             product::forward(self, x, weight, bias, y);
@@ -41,7 +40,7 @@ impl Linear {
             gradients.x.into_iter().for_each(|of_x| of_x.fill(T::zero()));
             return;
         }
-        if self.inputs.min(self.outputs) <= NARROW {
+        if self.is_narrow() {
             narrow::backward(self, tape, gradients);
         } else {
             product::backward(self, tape, gradients);

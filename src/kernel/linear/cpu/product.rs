@@ -1,19 +1,21 @@
 //! Layers as matrix products.
 
-use rayon::prelude::*;
-
 use super::blocks::{Gradients, Linear, Tape, of_blocks};
 use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{
+    IndexedParallelIterator, ParallelSlice, ParallelSliceMut, for_each,
+};
 use crate::kernel::cpu::transpose::Transpose;
 use crate::kernel::epilogue::Epilogue;
 
 /// `y` from `x`.
 pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
     let Linear { inputs, outputs, epilogue, set, .. } = *linear;
-    let block = linear.block();
-    y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
+    let (block, [cost, _]) = (linear.block(), linear.costs());
+    let blocks = y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs));
+    for_each(blocks, cost.times(block), |(y, x)| {
         let rows = y.len() / outputs;
         let (x, weight) =
             (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
@@ -26,7 +28,7 @@ pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y
 pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
     let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
-    let block = linear.block();
+    let (block, [_, cost]) = (linear.block(), linear.costs());
     let n_blocks = rows.div_ceil(block);
     let size = (inputs + 1) * outputs;
     // With the weights transposed, the product reads both operands in order.
@@ -43,7 +45,7 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
     let blocks =
         blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
-    blocks.for_each(|((((x, y), gradient), of_x), sums)| {
+    for_each(blocks, cost.times(block), |((((x, y), gradient), of_x), sums)| {
         let rows = y.len() / outputs;
         let (of_weight, of_bias) = sums.split_at_mut(inputs * outputs);
         T::with_scratch(rows * outputs, |mut scratch| {

@@ -1,8 +1,7 @@
-//! Whole batches, on all threads of rayon's pool.
-
-use rayon::prelude::*;
+//! Whole batches, in tasks.
 
 use crate::kernel::cpu::simd::{InstructionSet, LANES};
+use crate::kernel::cpu::tasks::{Cost, IntoParallelIterator, for_each, number_of_tasks};
 
 use super::MixtureLogistic;
 use super::backward::{Backward, ThetaGradient};
@@ -11,22 +10,19 @@ use super::inverse::Inverse;
 use super::linear_space::ExponentLimit;
 use super::tile::{Batch, Block, n_rows};
 
-/// Fewest components times elements in a task: some 15 µs of work in f32, well above the cost of
-/// passing it to another thread.
-const SMALLEST_TASK: usize = 1 << 14;
-
-/// Tasks per thread, because threads differ in speed and some elements need more steps of the
-/// inverse.
-const TASKS_PER_THREAD: usize = 4;
+/// Of a component of an element, by `a.mixlog` of `benches/kernel/mixture.rs`.
+const FORWARD: Cost = Cost::picoseconds(1_200);
+const BACKWARD: Cost = Cost::picoseconds(2_300);
+const INVERSE: Cost = Cost::picoseconds(4_000);
 
 impl<T: ExponentLimit> MixtureLogistic<T> {
     /// `z` and `ln dz/dx`, each `[examples, dims]`. Outputs are written in full.
     pub fn forward(&self, batch: &Batch<'_, T>, z: &mut [T], log_derivative: &mut [T]) {
         check(batch, 1, [z.len(), log_derivative.len()]);
-        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch, FORWARD));
         let tasks: Vec<_> =
             split(&blocks, 1, z).zip(split(&blocks, 1, log_derivative)).zip(&blocks).collect();
-        each(tasks, |((z, log_derivative), block)| {
+        self.each(&blocks, FORWARD, tasks, |((z, log_derivative), block)| {
             set.dispatch(Forward {
                 law: *self,
                 batch: *batch,
@@ -47,7 +43,7 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         x_gradient: &mut [T],
         theta_gradient: &mut [T],
     ) {
-        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch, BACKWARD));
         let rows = n_rows(self.n_components);
         check(batch, 1, [z_gradient.len(), log_derivative_gradient.len(), x_gradient.len()]);
         check(batch, rows, [theta_gradient.len()]);
@@ -59,7 +55,7 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         if blocks.iter().all(|block| block.dims.len() == batch.n_dims) {
             let outputs = split(&blocks, 1, x_gradient).zip(split(&blocks, rows, theta_gradient));
             let tasks: Vec<_> = outputs.zip(&blocks).collect();
-            each(tasks, |((x_gradient, theta_gradient), block)| {
+            self.each(&blocks, BACKWARD, tasks, |((x_gradient, theta_gradient), block)| {
                 let (z_gradient, log_derivative_gradient) = given(block);
                 let theta_gradient = ThetaGradient::Whole(theta_gradient);
                 set.dispatch(Backward {
@@ -85,7 +81,7 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
                 }
             }
             let tasks: Vec<_> = split(&blocks, 1, x_gradient).zip(pieces).zip(&blocks).collect();
-            each(tasks, |((x_gradient, mut pieces), block)| {
+            self.each(&blocks, BACKWARD, tasks, |((x_gradient, mut pieces), block)| {
                 let (z_gradient, log_derivative_gradient) = given(block);
                 let theta_gradient = ThetaGradient::Rows(&mut pieces);
                 set.dispatch(Backward {
@@ -111,11 +107,11 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         solved: &mut [bool],
     ) {
         check(batch, 1, [x.len(), residual.len(), solved.len()]);
-        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch, INVERSE));
         let outputs =
             split(&blocks, 1, x).zip(split(&blocks, 1, residual)).zip(split(&blocks, 1, solved));
         let tasks: Vec<_> = outputs.zip(&blocks).collect();
-        each(tasks, |(((x, residual), solved), block)| {
+        self.each(&blocks, INVERSE, tasks, |(((x, residual), solved), block)| {
             set.dispatch(Inverse {
                 law: *self,
                 batch: *batch,
@@ -127,12 +123,23 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         });
     }
 
+    /// Runs the tasks of blocks, whose first is the largest.
+    fn each<I: Send>(
+        &self,
+        blocks: &[Block],
+        component: Cost,
+        tasks: Vec<I>,
+        run: impl Fn(I) + Send + Sync,
+    ) {
+        let largest = blocks.first().map_or(0, Block::n_elements);
+        for_each(tasks.into_par_iter(), component.times(largest * self.n_components), run);
+    }
+
     /// Tasks of about equal size: some examples each or, if there are few examples, some elements
     /// of one. Their outputs are contiguous.
-    fn blocks(&self, batch: &Batch<'_, T>) -> Vec<Block> {
+    fn blocks(&self, batch: &Batch<'_, T>, component: Cost) -> Vec<Block> {
         let Batch { n_examples, n_dims, .. } = *batch;
-        let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;
-        let n_tasks = n_tasks.clamp(1, TASKS_PER_THREAD * rayon::current_num_threads());
+        let n_tasks = number_of_tasks(component.times(n_examples * n_dims * self.n_components));
         let pieces = |n: usize, size: usize| {
             (0..n).step_by(size.max(1)).map(move |start| start..n.min(start + size))
         };
@@ -167,13 +174,4 @@ fn split<'a, T>(
     blocks.iter().map(move |block| {
         slice.split_off_mut(..block.n_elements() * rows).expect("outputs have the batch's shape")
     })
-}
-
-/// Runs tasks in parallel, or a single one on the calling thread.
-fn each<I: Send>(tasks: Vec<I>, run: impl Fn(I) + Send + Sync) {
-    if tasks.len() <= 1 {
-        tasks.into_iter().for_each(run);
-    } else {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
-    }
 }

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
+use crate::kernel::cpu::tasks::pieces;
+
 /// Approximate largest number of tiles of a chunk.
 const TILES: usize = 128;
 /// Approximate number of elements that a chunk holds for each place, on both sides: more would not
 /// fit into the second-level cache.
 const NUMBERS: usize = 16_384;
-/// Approximate smallest number of tiles to which chunks shrink in order to be [`CHUNKS`]: products
-/// of fewer rows are slow.
+/// Approximate smallest number of tiles to which chunks shrink so that there are enough tasks:
+/// products of fewer rows are slow.
 const FEWEST: usize = 32;
-/// Number of chunks into which a batch is cut if it has enough tiles.
-const CHUNKS: usize = 4;
 
 /// Images cut into tiles of 2x2 pixels. The last row and column of tiles may extend beyond the
 /// image.
@@ -42,7 +42,7 @@ impl Grid {
         // Every chunk reads the weights again, so they should be at most half of what a chunk
         // holds.
         let fit = (NUMBERS / channels).max(2 * inputs * outputs / channels);
-        let most = (batch * tiles / CHUNKS).min(fit).clamp(FEWEST, TILES);
+        let most = (batch * tiles / pieces(1)).min(fit).clamp(FEWEST, TILES);
         let images = (most / tiles).clamp(1, batch.max(1));
         let parts = tiles.div_ceil(most).min(rows);
         Self { height, width, images, rows: rows.div_ceil(parts) }

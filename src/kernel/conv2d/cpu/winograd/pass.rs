@@ -1,8 +1,6 @@
 //! Forward pass and gradient of the input: the same convolution, with the weights in one order or
 //! the other.
 
-use rayon::prelude::*;
-
 use super::PLACES;
 use super::grid::{Chunk, Grid};
 use super::layout::{Channels, FromPixels, ToPixels, step};
@@ -15,6 +13,7 @@ use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::InstructionSet;
+use crate::kernel::cpu::tasks::{Cost, IntoParallelIterator, for_each};
 use crate::kernel::epilogue::Epilogue;
 
 /// Approximate number of pixels of a strip of results.
@@ -61,7 +60,7 @@ impl Conv2d {
                 epilogue: self.stages.epilogue,
                 slopes: None,
             };
-            pass.run(x, y, self.shape.batch);
+            pass.run(x, y, self.shape.batch, self.cost());
         });
     }
 
@@ -91,7 +90,7 @@ impl Conv2d {
                 epilogue: Epilogue::Nothing,
                 slopes,
             };
-            pass.run(gy, gx, self.shape.batch);
+            pass.run(gy, gx, self.shape.batch, self.cost());
         });
     }
 
@@ -111,9 +110,10 @@ impl Conv2d {
 }
 
 impl<T: Scratch> Pass<'_, T> {
-    fn run(&self, x: &[T], y: &mut [T], batch: usize) {
+    fn run(&self, x: &[T], y: &mut [T], batch: usize, example: Cost) {
         let tasks = self.grid.cut(y, batch);
-        tasks.into_par_iter().for_each(|(chunk, mut y)| {
+        let cost = example.times(batch).part(tasks.len());
+        for_each(tasks.into_par_iter(), cost, |(chunk, mut y)| {
             T::with_scratch(self.scratch(), |scratch| self.chunk(x, &chunk, &mut y, scratch));
         });
     }

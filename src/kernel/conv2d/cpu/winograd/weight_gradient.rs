@@ -1,26 +1,19 @@
 //! Gradient of the weights.
 
-use rayon::prelude::*;
-
 use super::PLACES;
 use super::grid::{Chunk, Grid};
 use super::layout::{Channels, ToPixels, step};
 use super::load::{Load, Places};
 use super::tiles::{Layout, OfResults};
 use super::transform::to_weights;
-use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::conv2d::cpu::Conv2d;
 use crate::kernel::cpu::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::cpu::scratch::{Scratch, cut};
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{IndexedParallelIterator, ParallelSliceMut};
+use crate::kernel::cpu::tasks::{SUM, for_each, items_per_sum, pieces};
 
-/// Fewest tiles of a block of the batch: then the cost of its partial sums is small beside the
-/// products.
-const TILES: usize = 128;
-/// Most blocks of a batch.
-const BLOCKS: usize = 8;
-/// Number of tasks for which channels are split if there are fewer blocks.
-const TASKS: usize = 4;
-/// Fewest channels of a split.
+/// Fewest channels of a split: products of fewer rows are slow.
 const SPLIT: usize = 16;
 
 impl Conv2d {
@@ -32,19 +25,19 @@ impl Conv2d {
         gy: &[T],
         gw: &mut [T],
     ) {
-        let ConvShape { batch, height, width, .. } = self.shape;
+        let batch = self.shape.batch;
         let (grid, met, made) = (self.grid(), self.met(), self.made());
         let chunks = grid.chunks(batch);
-        let tiles = batch * height.div_ceil(2) * width.div_ceil(2);
-        let blocks = (tiles / TILES).clamp(1, BLOCKS.min(chunks.len()));
-        let blocks: Vec<&[Chunk]> = chunks.chunks(chunks.len().div_ceil(blocks)).collect();
+        let cost = self.cost().times(batch);
+        let together = items_per_sum(chunks.len(), cost.part(chunks.len()), self.own_weights());
+        let blocks: Vec<&[Chunk]> = chunks.chunks(together).collect();
         // Channels of a task, counted before the activation.
-        let split = met.n.div_ceil(TASKS.div_ceil(blocks.len())).max(SPLIT).min(met.n);
+        let split = met.n.div_ceil(pieces(blocks.len())).max(SPLIT).min(met.n);
         let splits = met.n.div_ceil(split);
         let size = 9 * split * met.parts * made.stride();
         T::with_scratch(blocks.len() * splits * size, |sums| {
             let tasks = sums.par_chunks_exact_mut(size).enumerate();
-            tasks.for_each(|(index, sums)| {
+            for_each(tasks, cost.part(blocks.len() * splits), |(index, sums)| {
                 let first = index % splits * split;
                 let met = Channels { n: split.min(met.n - first), parts: met.parts };
                 let block = Block { set: self.set, grid, met, made, channels: self.met().n, first };
@@ -70,7 +63,8 @@ impl Conv2d {
             });
             let sums = Sums { sums, size, splits, split, channels: met };
             let stride = self.weight_stride();
-            gw.par_chunks_mut(LANES * stride).enumerate().for_each(|(index, gw)| {
+            let cost = SUM.times(blocks.len() * LANES * 9 * met.total());
+            for_each(gw.par_chunks_mut(LANES * stride).enumerate(), cost, |(index, gw)| {
                 self.set.dispatch(Total { sums, index, gw, stride });
             });
         });

@@ -1,14 +1,14 @@
 //! Transforms weights to places.
 
-use rayon::prelude::*;
-
 use super::PLACES;
 use super::layout::step;
 use super::transform::of_weights;
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, IntoParallelIterator};
+use crate::kernel::cpu::tasks::{for_each, items_per_task};
 
-/// Number of rows of weights of a task.
-const ROWS: usize = 8;
+/// Of a kernel, by `k.conv2d.weights` of `benches/kernel/cost.rs`.
+const KERNEL: Cost = Cost::picoseconds(6_000);
 
 /// The layout of the kernels of a matrix of channels: `[rows][columns]`, 9 elements each.
 #[derive(Debug, Clone, Copy)]
@@ -29,18 +29,20 @@ pub fn transform<T: Real>(
     stride: usize,
     places: &mut [T],
 ) {
-    let Kernels { rows, .. } = kernels;
+    let Kernels { rows, columns, .. } = kernels;
+    let row = KERNEL.times(columns);
+    let together = items_per_task(row).min(rows);
     let mut tasks: Vec<Vec<&mut [T]>> =
-        (0..rows.div_ceil(ROWS)).map(|_| Vec::with_capacity(PLACES)).collect();
+        (0..rows.div_ceil(together)).map(|_| Vec::with_capacity(PLACES)).collect();
     for place in places.chunks_exact_mut(step(rows * stride)).take(PLACES) {
-        for (task, rows) in tasks.iter_mut().zip(place[..rows * stride].chunks_mut(ROWS * stride)) {
+        let parts = place[..rows * stride].chunks_mut(together * stride);
+        for (task, rows) in tasks.iter_mut().zip(parts) {
             task.push(rows);
         }
     }
-    // About 100 operations per kernel, if they were as fast as those of a product.
-    let worth = (40_000 / (ROWS * kernels.columns)).max(1);
-    tasks.into_par_iter().enumerate().with_min_len(worth).for_each(|(index, mut places)| {
-        set.dispatch(OfWeights { w, kernels, first: index * ROWS, stride, places: &mut places });
+    for_each(tasks.into_par_iter().enumerate(), row.times(together), |(index, mut places)| {
+        let first = index * together;
+        set.dispatch(OfWeights { w, kernels, first, stride, places: &mut places });
     });
 }
 

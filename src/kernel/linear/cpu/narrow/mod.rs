@@ -10,16 +10,14 @@
 
 mod kernels;
 
-use rayon::prelude::*;
-
-use super::blocks::{Gradients, Linear, Tape, of_blocks};
+use super::blocks::{Gradients, Linear, NARROW, Tape, of_blocks};
 use crate::kernel::cpu::remainder::load;
 use crate::kernel::cpu::simd::{LANES, Lanes, Real};
+use crate::kernel::cpu::tasks::{
+    IndexedParallelIterator, ParallelSlice, ParallelSliceMut, for_each,
+};
 use crate::kernel::cpu::transpose::Transpose;
 use kernels::{Narrow, NarrowBackward, Widen, WidenBackward};
-
-/// Most elements of a narrow row.
-pub const NARROW: usize = 4;
 
 /// Runs a kernel for this number of elements in a narrow row.
 macro_rules! by_number {
@@ -68,8 +66,9 @@ fn padded<T: Real>(rows: &[T], width: usize) -> Vec<Lanes<T>> {
 pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
     let Linear { inputs, outputs, epilogue, set, .. } = *linear;
     let weight = &wide_rows(linear, weight)[..];
-    let block = linear.block();
-    y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
+    let (block, [cost, _]) = (linear.block(), linear.costs());
+    let blocks = y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs));
+    for_each(blocks, cost.times(block), |(y, x)| {
         if widens(linear) {
             by_number!(set, inputs, Widen { x, weight, bias, epilogue, y });
         } else {
@@ -83,7 +82,7 @@ pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradient
     let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
     let weight = &wide_rows(linear, weight)[..];
-    let block = linear.block();
+    let (block, [_, cost]) = (linear.block(), linear.costs());
     let n_blocks = rows.div_ceil(block);
     // The rows of weights are followed by one for the bias. If the outputs are the narrow side, its
     // first elements hold the bias.
@@ -94,7 +93,7 @@ pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradient
     let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
     let blocks =
         blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
-    blocks.for_each(|((((x, y), gradient), of_x), sums)| {
+    for_each(blocks, cost.times(block), |((((x, y), gradient), of_x), sums)| {
         let (sums, of_bias) = sums.split_at_mut(weight.len());
         if widens(linear) {
             by_number!(
