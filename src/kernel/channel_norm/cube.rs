@@ -31,7 +31,7 @@ use super::check;
 use super::{ChannelNormGradient, ChannelNormOps};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{
-    UNITS, arithmetic, cube_each, empty, empty_in, scalar, types, unit_each,
+    UNITS, arithmetic, cube_each, empty, empty_images, empty_in, scalar, types, unit_each,
 };
 use crate::kernel::operands::operands;
 
@@ -56,11 +56,20 @@ impl Channels {
     }
 }
 
-/// The channels of a position of a batch, in a tensor `[B, channels, positions]`.
+/// The channels of a position of a batch, in images `[B, C, H, W]` of any order in memory.
 #[cube]
-pub fn channels_of(position: usize, channels: usize, positions: usize) -> Channels {
-    let first = position / positions * channels * positions + position % positions;
-    Channels { first, stride: positions, count: channels }
+pub fn channels_of<F: Float>(images: &Tensor<F>, position: usize) -> Channels {
+    let (height, width) = (images.shape(2), images.shape(3));
+    let (row, column) = (position / width % height, position % width);
+    let example = position / (width * height);
+    let first = example * images.stride(0) + row * images.stride(2) + column * images.stride(3);
+    Channels { first, stride: images.stride(1), count: images.shape(1) }
+}
+
+/// Number of positions of a batch.
+#[cube]
+pub fn positions_of<F: Float>(images: &Tensor<F>) -> usize {
+    images.shape(0) * images.shape(2) * images.shape(3)
 }
 
 /// What normalises the channels of one position.
@@ -119,13 +128,15 @@ pub struct Backward<N: Float> {
     product: N,
 }
 
-/// The above from the sum of the channels, in one pass over `x`, the gain and the gradient of `y`.
+/// The above from the sum of the channels, in one pass over `x`, the gain and the gradient of `y`,
+/// whose channels are `of_y`.
 #[cube]
 pub fn backward_sums<F: Float, N: Float>(
     x: &Tensor<F>,
     gain: &Tensor<F>,
     gradient: &Tensor<F>,
     channels: &Channels,
+    of_y: &Channels,
     sum: N,
     epsilon: N,
 ) -> Backward<N> {
@@ -136,9 +147,8 @@ pub fn backward_sums<F: Float, N: Float>(
     let mut weighted = N::new(0.0);
     let mut product = N::new(0.0);
     for channel in 0..channels.count {
-        let index = channels.at(channel);
-        let difference = N::cast_from(x[index]) - mean;
-        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[index]);
+        let difference = N::cast_from(x[channels.at(channel)]) - mean;
+        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[of_y.at(channel)]);
         centred += difference;
         squares += difference * difference;
         weighted += of_u;
@@ -171,26 +181,25 @@ fn forward_kernel<F: Float, N: Float>(
     gain: &Tensor<F>,
     shift: &Tensor<F>,
     y: &mut Tensor<F>,
-    positions: u32,
     epsilon: InputScalar,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let count = gain.len();
-    if ABSOLUTE_POS >= x.len() / count {
+    if ABSOLUTE_POS >= positions_of::<F>(x) {
         terminate!();
     }
-    let channels = channels_of(ABSOLUTE_POS, count, positions as usize);
+    let count = gain.len();
+    let channels = channels_of::<F>(x, ABSOLUTE_POS);
     let mut sum = N::new(0.0);
     for channel in 0..count {
         sum += N::cast_from(x[channels.at(channel)]);
     }
     let moments = moments::<F, N>(x, &channels, sum, epsilon.get::<N>());
+    let of_y = channels_of::<F>(&*y, ABSOLUTE_POS);
     for channel in 0..count {
-        let index = channels.at(channel);
-        let u = normalized::<N>(N::cast_from(x[index]), &moments);
+        let u = normalized::<N>(N::cast_from(x[channels.at(channel)]), &moments);
         let value = u * N::cast_from(gain[channel]) + N::cast_from(shift[channel]);
-        y[index] = F::cast_from(value);
+        y[of_y.at(channel)] = F::cast_from(value);
     }
 }
 
@@ -201,26 +210,27 @@ fn backward_kernel<F: Float, N: Float>(
     gradient: &Tensor<F>,
     of_x: &mut Tensor<F>,
     statistics: &mut Tensor<N>,
-    positions: u32,
     epsilon: InputScalar,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let count = gain.len();
-    if ABSOLUTE_POS >= x.len() / count {
+    if ABSOLUTE_POS >= positions_of::<F>(x) {
         terminate!();
     }
-    let channels = channels_of(ABSOLUTE_POS, count, positions as usize);
+    let count = gain.len();
+    let channels = channels_of::<F>(x, ABSOLUTE_POS);
     let mut sum = N::new(0.0);
     for channel in 0..count {
         sum += N::cast_from(x[channels.at(channel)]);
     }
-    let sums = backward_sums::<F, N>(x, gain, gradient, &channels, sum, epsilon.get::<N>());
+    let of_y = channels_of::<F>(gradient, ABSOLUTE_POS);
+    let sums = backward_sums::<F, N>(x, gain, gradient, &channels, &of_y, sum, epsilon.get::<N>());
     write_moments::<N>(statistics, ABSOLUTE_POS, &sums.moments);
+    let written = channels_of::<F>(&*of_x, ABSOLUTE_POS);
     for channel in 0..count {
-        let index = channels.at(channel);
-        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[index]);
-        of_x[index] = F::cast_from(gradient_of::<N>(N::cast_from(x[index]), of_u, &sums));
+        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[of_y.at(channel)]);
+        let here = N::cast_from(x[channels.at(channel)]);
+        of_x[written.at(channel)] = F::cast_from(gradient_of::<N>(here, of_u, &sums));
     }
 }
 
@@ -231,11 +241,10 @@ fn parameters_kernel<F: Float, N: Float>(
     statistics: &Tensor<N>,
     of_gain: &mut Tensor<F>,
     of_shift: &mut Tensor<F>,
-    positions: u32,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    let (count, positions) = (of_gain.len(), positions as usize);
+    let count = of_gain.len();
     let rows = statistics.len() / STATISTICS;
     let mut by_gain = N::new(0.0);
     let mut by_shift = N::new(0.0);
@@ -243,13 +252,14 @@ fn parameters_kernel<F: Float, N: Float>(
     if CUBE_POS < count {
         let mut position = UNIT_POS as usize;
         while position < rows {
-            let index = channels_of(position, count, positions).at(CUBE_POS);
             let moments = Moments::<N> {
                 mean: statistics[position],
                 correction: statistics[rows + position],
                 scale: statistics[2 * rows + position],
             };
-            let here = N::cast_from(gradient[index]);
+            let of_y = channels_of::<F>(gradient, position).at(CUBE_POS);
+            let here = N::cast_from(gradient[of_y]);
+            let index = channels_of::<F>(x, position).at(CUBE_POS);
             by_gain += here * normalized::<N>(N::cast_from(x[index]), &moments);
             by_shift += here;
             position += UNITS as usize;
@@ -270,13 +280,13 @@ pub fn statistics_of(x: &CubeTensor) -> CubeTensor {
 }
 
 /// The gradients of gain and shift, `[1, C, 1, 1]`, from the input of the norm, the gradient of its
-/// result, and the statistics. All tensors are contiguous.
+/// result, and the statistics.
 pub fn of_parameters(
     x: CubeTensor,
     gradient: CubeTensor,
     statistics: CubeTensor,
 ) -> (CubeTensor, CubeTensor) {
-    let [_, channels, height, width] = x.meta.shape().dims();
+    let [_, channels, _, _] = x.meta.shape().dims();
     let (of_gain, of_shift) = (empty(&x, [1, channels, 1, 1]), empty(&x, [1, channels, 1, 1]));
     let (count, units) = cube_each(&x, channels);
     let (storage, arithmetic) = types(x.dtype);
@@ -289,7 +299,6 @@ pub fn of_parameters(
         statistics.into_tensor_arg(),
         of_gain.clone().into_tensor_arg(),
         of_shift.clone().into_tensor_arg(),
-        (height * width) as u32,
         storage,
         arithmetic,
     );
@@ -304,9 +313,9 @@ impl ChannelNormOps for CubeBackend {
         epsilon: f64,
     ) -> FloatTensor<Self> {
         check(operands!("channel_norm", x, gain, shift));
-        let [x, gain, shift] = [x, gain, shift].map(into_contiguous);
+        let [gain, shift] = [gain, shift].map(into_contiguous);
         let shape @ [batch, _, height, width] = x.meta.shape().dims();
-        let y = empty(&x, shape);
+        let y = empty_images(&x, shape);
         let (count, units) = unit_each(&x, batch * height * width);
         let (storage, arithmetic) = types(x.dtype);
         forward_kernel::launch(
@@ -317,7 +326,6 @@ impl ChannelNormOps for CubeBackend {
             gain.into_tensor_arg(),
             shift.into_tensor_arg(),
             y.clone().into_tensor_arg(),
-            (height * width) as u32,
             scalar(epsilon, y.dtype),
             storage,
             arithmetic,
@@ -334,9 +342,9 @@ impl ChannelNormGradient for CubeBackend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         check(operands!("channel_norm_backward", x, gain, gradient));
-        let [x, gain, gradient] = [x, gain, gradient].map(into_contiguous);
+        let gain = into_contiguous(gain);
         let shape @ [batch, _, height, width] = x.meta.shape().dims();
-        let (of_x, statistics) = (empty(&x, shape), statistics_of(&x));
+        let (of_x, statistics) = (empty_images(&x, shape), statistics_of(&x));
         let (count, units) = unit_each(&x, batch * height * width);
         let (storage, arithmetic) = types(x.dtype);
         backward_kernel::launch(
@@ -348,7 +356,6 @@ impl ChannelNormGradient for CubeBackend {
             gradient.clone().into_tensor_arg(),
             of_x.clone().into_tensor_arg(),
             statistics.clone().into_tensor_arg(),
-            (height * width) as u32,
             scalar(epsilon, x.dtype),
             storage,
             arithmetic,

@@ -2,87 +2,112 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::permute_nhwc_to_nchw;
+use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
 use super::{ConcatEluGradient, ConcatEluOps};
-use crate::kernel::cube::{empty, first_half, types, unit_each};
+use crate::kernel::cube::{at, empty, first_half, types, unit_each};
 use crate::kernel::operands::operands;
 
+/// `y` is `[B, 2C, H, W]`, or `[B, H, W, 2C]` if `channels_last`.
 #[cube(launch)]
 fn forward_kernel<F: Float, N: Float>(
     x: &Tensor<F>,
     y: &mut Tensor<F>,
-    length: u32,
+    #[comptime] channels_last: bool,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    if ABSOLUTE_POS >= x.len() {
+    let (channels, height, width) = (x.shape(1), x.shape(2), x.shape(3));
+    let positions = height * width;
+    let length = channels * positions;
+    if ABSOLUTE_POS >= x.shape(0) * length {
         terminate!();
     }
-    let here = N::cast_from(x[ABSOLUTE_POS]);
+    let example = ABSOLUTE_POS / length;
+    let mut channel = ABSOLUTE_POS / positions % channels;
+    let mut position = ABSOLUTE_POS % positions;
+    let mut first = first_half(ABSOLUTE_POS, length);
+    let mut distance = length;
+    if comptime!(channels_last) {
+        channel = ABSOLUTE_POS % channels;
+        position = ABSOLUTE_POS / channels % positions;
+        first = first_half(ABSOLUTE_POS, channels);
+        distance = channels;
+    }
+    let here = N::cast_from(x[at::<F>(x, example, channel, position / width, position % width)]);
     // `elu` of the negative one of `x` and `−x`; that of the other is `|x|`.
     let below = N::exp(-N::abs(here)) - N::new(1.0);
-    let first = first_half(ABSOLUTE_POS, length as usize);
     y[first] = F::cast_from(select(here > N::new(0.0), here, below));
-    y[first + length as usize] = F::cast_from(select(here > N::new(0.0), below, -here));
+    y[first + distance] = F::cast_from(select(here > N::new(0.0), below, -here));
 }
 
+/// The gradient of `x`, `[B, H, W, C]`.
 #[cube(launch)]
 fn backward_kernel<F: Float, N: Float>(
     x: &Tensor<F>,
     gradient: &Tensor<F>,
     of_x: &mut Tensor<F>,
-    length: u32,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    if ABSOLUTE_POS >= x.len() {
+    if ABSOLUTE_POS >= of_x.len() {
         terminate!();
     }
-    let here = N::cast_from(x[ABSOLUTE_POS]);
+    let (channels, height, width) = (x.shape(1), x.shape(2), x.shape(3));
+    let channel = ABSOLUTE_POS % channels;
+    let position = ABSOLUTE_POS / channels % (height * width);
+    let (row, column) = (position / width, position % width);
+    let example = ABSOLUTE_POS / (channels * height * width);
+    let here = N::cast_from(x[at::<F>(x, example, channel, row, column)]);
     let slope = N::exp(-N::abs(here));
-    let first = first_half(ABSOLUTE_POS, length as usize);
+    let first = at::<F>(gradient, example, channel, row, column);
     let of_first = N::cast_from(gradient[first]);
-    let of_second = N::cast_from(gradient[first + length as usize]);
+    let of_second = N::cast_from(gradient[first + channels * gradient.stride(1)]);
     let one = N::new(1.0);
     let rising = select(here > N::new(0.0), one, slope);
     let falling = select(here < N::new(0.0), one, slope);
     of_x[ABSOLUTE_POS] = F::cast_from(of_first * rising - of_second * falling);
 }
 
+/// `y` in the order of its axes, or with the channels last in memory, as a convolution reads it.
+pub fn forward(x: CubeTensor, channels_last: bool) -> CubeTensor {
+    let [batch, channels, height, width] = x.meta.shape().dims();
+    let shape = match channels_last {
+        true => [batch, height, width, 2 * channels],
+        false => [batch, 2 * channels, height, width],
+    };
+    let y = empty(&x, shape);
+    let (count, units) = unit_each(&x, batch * channels * height * width);
+    let (storage, arithmetic) = types(x.dtype);
+    forward_kernel::launch(
+        &y.client,
+        count,
+        units,
+        x.into_tensor_arg(),
+        y.clone().into_tensor_arg(),
+        channels_last,
+        storage,
+        arithmetic,
+    );
+    if channels_last { permute_nhwc_to_nchw(y) } else { y }
+}
+
 impl ConcatEluOps for CubeBackend {
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         check(operands!("concat_elu", x));
-        let x = into_contiguous(x);
-        let [batch, channels, height, width] = x.meta.shape().dims();
-        let length = channels * height * width;
-        let y = empty(&x, [batch, 2 * channels, height, width]);
-        let (count, units) = unit_each(&x, batch * length);
-        let (storage, arithmetic) = types(x.dtype);
-        forward_kernel::launch(
-            &y.client,
-            count,
-            units,
-            x.into_tensor_arg(),
-            y.clone().into_tensor_arg(),
-            length as u32,
-            storage,
-            arithmetic,
-        );
-        y
+        forward(x, false)
     }
 }
 
 impl ConcatEluGradient for CubeBackend {
     fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         check(operands!("concat_elu_backward", x, gradient));
-        let (x, gradient) = (into_contiguous(x), into_contiguous(gradient));
         let [batch, channels, height, width] = x.meta.shape().dims();
-        let length = channels * height * width;
-        let of_x = empty(&x, [batch, channels, height, width]);
-        let (count, units) = unit_each(&x, batch * length);
+        let of_x = empty(&x, [batch, height, width, channels]);
+        let (count, units) = unit_each(&x, batch * channels * height * width);
         let (storage, arithmetic) = types(x.dtype);
         backward_kernel::launch(
             &of_x.client,
@@ -91,10 +116,9 @@ impl ConcatEluGradient for CubeBackend {
             x.into_tensor_arg(),
             gradient.into_tensor_arg(),
             of_x.clone().into_tensor_arg(),
-            length as u32,
             storage,
             arithmetic,
         );
-        of_x
+        permute_nhwc_to_nchw(of_x)
     }
 }

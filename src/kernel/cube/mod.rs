@@ -1,7 +1,8 @@
 //! What the kernels of the GPU backends share. It knows no operation.
 //!
 //! In each kernel `F` is the type of the tensors and `N` that of the arithmetic: `F` itself, or f32
-//! for 16-bit floats. Tensors are contiguous, and a unit is a thread of the GPU; a cube is a block
+//! for 16-bit floats. Tensors are contiguous, but images of networks may have their axes in any order
+//! in memory. A unit is a thread of the GPU; a cube is a block
 //! of [`UNITS`] of them, which share memory.
 //!
 //! Kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
@@ -13,6 +14,7 @@ pub mod reduce;
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::ops::permute_nhwc_to_nchw;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -47,6 +49,12 @@ pub fn empty_in(like: &CubeTensor, dtype: DType, shape: impl Into<Shape>) -> Cub
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
 }
 
+/// A tensor `[B, C, H, W]` whose elements are not written yet, with the channels on the last axis in
+/// memory, as burn's convolutions read and write them.
+pub fn empty_images(like: &CubeTensor, [batch, channels, height, width]: [usize; 4]) -> CubeTensor {
+    permute_nhwc_to_nchw(empty(like, [batch, height, width, channels]))
+}
+
 /// The grid and the cubes of a kernel in which one unit computes one of `length` elements.
 pub fn unit_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
     let units = CubeDim::new_1d(UNITS);
@@ -57,6 +65,21 @@ pub fn unit_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
 /// results. The grid may hold more cubes than that.
 pub fn cube_each(like: &CubeTensor, length: usize) -> (CubeCount, CubeDim) {
     unit_each(like, length * UNITS as usize)
+}
+
+/// The place in memory of an element of images `[B, C, H, W]` of any order in memory.
+#[cube]
+pub fn at<F: Float>(
+    images: &Tensor<F>,
+    example: usize,
+    channel: usize,
+    row: usize,
+    column: usize,
+) -> usize {
+    example * images.stride(0)
+        + channel * images.stride(1)
+        + row * images.stride(2)
+        + column * images.stride(3)
 }
 
 /// The place, in a tensor with twice the channels, of an element in the first half of them. The
