@@ -9,6 +9,7 @@
 //! | operation | serves |
 //! |---|---|
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
+//! | [`mixture_coupling`] | couplings of [`MixLogCdf`](crate::law::MixLogCdf) |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) |
 //! | [`scaled_conv2d`] | scaled convolutions of Glow's networks |
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
@@ -49,6 +50,7 @@ pub mod gated_residual;
 pub mod global_norm;
 pub mod linear;
 pub mod matrix_inverse;
+pub mod mixture_coupling;
 pub mod mixture_logistic;
 pub mod moving_average;
 mod node;

@@ -36,6 +36,7 @@
 //! the official code by channel, then by parameter.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -43,6 +44,7 @@ use burn::tensor::Tensor;
 use super::upper_bound::bounded;
 use super::{Law, LawConfig, LogisticMixture, Solution};
 use crate::error::ConfigError;
+use crate::kernel::mixture_coupling;
 use crate::kernel::mixture_logistic;
 use crate::tensor::equal::first_equal;
 
@@ -177,6 +179,15 @@ impl Law for MixLogCdf {
     fn is_affine(&self) -> bool {
         // The logit of the distribution function of one logistic is `(x − μ)e^−s`.
         self.n_components == 1
+    }
+
+    fn forward_within(
+        &self,
+        x: Tensor<3>,
+        theta: Tensor<3>,
+        range: Range<usize>,
+    ) -> (Tensor<3>, Tensor<1>) {
+        mixture_coupling::forward(x, self.own(theta), range, self.min_log_scale)
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {

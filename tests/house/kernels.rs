@@ -8,12 +8,12 @@ use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
     exact_product, gated_norm, gated_residual, global_norm, linear, matrix_inverse,
-    mixture_logistic, moving_average, plu, scaled_conv2d, spline,
+    mixture_coupling, mixture_logistic, moving_average, plu, scaled_conv2d, spline,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 18] = [
+const OPERATIONS: [(&str, Served); 19] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -27,6 +27,7 @@ const OPERATIONS: [(&str, Served); 18] = [
     ("global_norm", global_norm::SERVED),
     ("linear", linear::SERVED),
     ("matrix_inverse", matrix_inverse::SERVED),
+    ("mixture_coupling", mixture_coupling::SERVED),
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
     ("plu", plu::SERVED),

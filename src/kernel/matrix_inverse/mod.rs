@@ -123,7 +123,7 @@ impl Factored {
             Self::Device(matrices) => {
                 let matrices = matrices.clone().into_dispatch();
                 let each = <Dispatch as MatrixInverseOps>::log_abs_det(matrices);
-                Tensor::<1>::from_dispatch(each).sum()
+                Tensor::<1>::from_dispatch(each).sum_dim(0)
             }
         }
     }

@@ -51,7 +51,7 @@
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(feature = "_gpu")]
-mod cube;
+pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod logistic_mixture;

@@ -11,7 +11,8 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
-use self::mixture::{by_point, component, middle, negative, place, positive, sums};
+pub use self::mixture::{Place, place};
+use self::mixture::{by_point, component, middle, negative, positive, sums};
 use super::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
 use crate::kernel::cube::{arithmetic as precision, bounded, empty, scalar, types, unit_each};
@@ -20,6 +21,15 @@ use crate::tensor::float_limits::{largest_number, machine_epsilon};
 
 /// Steps of the inverse after which an element counts as unsolved, as many as in the reference.
 const MAX_STEPS: u32 = 512;
+
+/// `z` and the log-derivative of one element.
+#[cube]
+pub fn image<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, bound: N) -> (N, N) {
+    let sums = sums::<F, N>(theta, place, x, bound);
+    let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
+    let z = N::exp(log_scale) * sums.t + place.row::<F, N>(theta, 1);
+    (z, log_scale + sums.log_derivative)
+}
 
 #[cube(launch)]
 fn forward_kernel<F: Float, N: Float>(
@@ -36,43 +46,33 @@ fn forward_kernel<F: Float, N: Float>(
         terminate!();
     }
     let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
-    let sums = sums::<F, N>(theta, &place, N::cast_from(x[ABSOLUTE_POS]), min_log_scale.get::<N>());
-    let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
-    let shift = place.row::<F, N>(theta, 1);
-    output[ABSOLUTE_POS] = F::cast_from(N::exp(log_scale) * sums.t + shift);
-    output[x.len() + ABSOLUTE_POS] = F::cast_from(log_scale + sums.log_derivative);
+    let x_here = N::cast_from(x[ABSOLUTE_POS]);
+    let (z, log_derivative) = image::<F, N>(theta, &place, x_here, min_log_scale.get::<N>());
+    output[ABSOLUTE_POS] = F::cast_from(z);
+    output[x.len() + ABSOLUTE_POS] = F::cast_from(log_derivative);
 }
 
-#[cube(launch)]
-fn backward_kernel<F: Float, N: Float>(
-    x: &Tensor<F>,
+/// Writes the gradients of the parameters of one element, and returns that of `x`, from those of its
+/// `z` and its log-derivative.
+#[cube]
+pub fn gradients<F: Float, N: Float>(
     theta: &Tensor<F>,
-    gradient: &Tensor<F>,
-    x_gradient: &mut Tensor<F>,
     theta_gradient: &mut Tensor<F>,
-    dims: u32,
-    n_components: u32,
-    min_log_scale: InputScalar,
-    #[define(F)] _storage: ElemType,
-    #[define(N)] _arithmetic: ElemType,
-) {
-    if ABSOLUTE_POS >= x.len() {
-        terminate!();
-    }
-    let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
+    place: &Place,
+    x_here: N,
+    by_z: N,
+    by_log: N,
+    bound: N,
+) -> N {
     let (base, stride, k) = (place.base, place.stride, place.n_components);
-    let x_here = N::cast_from(x[ABSOLUTE_POS]);
-    let bound = min_log_scale.get::<N>();
-    let sums = sums::<F, N>(theta, &place, x_here, bound);
+    let sums = sums::<F, N>(theta, place, x_here, bound);
     let (log_scale, steepness) = bounded::<N>(place.row::<F, N>(theta, 0));
-    let by_z = N::cast_from(gradient[ABSOLUTE_POS]);
-    let by_log = N::cast_from(gradient[x.len() + ABSOLUTE_POS]);
     let by_t = by_z * N::exp(log_scale);
     theta_gradient[base] = F::cast_from((by_t * sums.t + by_log) * steepness);
     theta_gradient[base + stride] = F::cast_from(by_z);
     let mut by_x = N::new(0.0);
     for i in 0..k {
-        let c = component::<F, N>(theta, &place, i, x_here, sums.max_logit, bound);
+        let c = component::<F, N>(theta, place, i, x_here, sums.max_logit, bound);
         let (plus, minus) =
             (N::exp(negative::<N>(c.u)) * c.share, N::exp(-positive::<N>(c.u)) * c.share);
         let low = (c.logit + negative::<N>(c.u)) - sums.below_max;
@@ -120,6 +120,35 @@ fn backward_kernel<F: Float, N: Float>(
         theta_gradient[base + (2 + k + i) * stride] = F::cast_from(by_mean);
         theta_gradient[base + (2 + 2 * k + i) * stride] = F::cast_from(by_scale);
     }
+    by_x
+}
+
+#[cube(launch)]
+fn backward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    theta: &Tensor<F>,
+    gradient: &Tensor<F>,
+    x_gradient: &mut Tensor<F>,
+    theta_gradient: &mut Tensor<F>,
+    dims: u32,
+    n_components: u32,
+    min_log_scale: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    if ABSOLUTE_POS >= x.len() {
+        terminate!();
+    }
+    let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
+    let by_x = gradients::<F, N>(
+        theta,
+        theta_gradient,
+        &place,
+        N::cast_from(x[ABSOLUTE_POS]),
+        N::cast_from(gradient[ABSOLUTE_POS]),
+        N::cast_from(gradient[x.len() + ABSOLUTE_POS]),
+        min_log_scale.get::<N>(),
+    );
     x_gradient[ABSOLUTE_POS] = F::cast_from(by_x);
 }
 
