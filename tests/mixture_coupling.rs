@@ -83,7 +83,7 @@ fn each_output_has_its_own_gradient() {
             let loss = if first { z.sum() } else { log_det.sum() };
             let gradients = loss.backward();
             let of_x = x.grad(&gradients).map(flat);
-            let of_theta = flat(theta.grad(&gradients).expect("theta's"));
+            let of_theta = flat(theta.grad(&gradients).expect("the gradient of theta"));
             (of_x.expect("the gradient of x"), of_theta)
         });
         let [(x, theta), (exact_x, exact_theta)] = found;

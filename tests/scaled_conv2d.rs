@@ -97,3 +97,36 @@ fn scales_that_vanish_leave_no_nan() {
     assert_eq!(numbers(log_scale.grad(&gradients).unwrap()), [0.0, -12.0]);
     assert_eq!(numbers(flat(weight.grad(&gradients).unwrap())), [0.0, 2.0]);
 }
+
+/// A ReLU must not hide what went wrong before it, or no guard would find it.
+#[test]
+fn nan_stays_nan() {
+    let device = burn::tensor::Device::default().autodiff();
+    let relu = |border| ConvStages { border, epilogue: Epilogue::Relu, ..ConvStages::PLAIN };
+    for border in [Border::Zeros, Border::Channel] {
+        for scaled in [false, true] {
+            let inputs = 1 + usize::from(border == Border::Channel);
+            let x = Tensor::<1>::from_data([1.0f32, f32::NAN, 2.0, 3.0, -1.0], &device);
+            let weight = Tensor::<4>::ones([2, inputs, 3, 3], &device).require_grad();
+            let bias = Tensor::<1>::zeros([2], &device).require_grad();
+            let x = x.reshape([1, 1, 1, 5]);
+            let y = if scaled {
+                let scales = (Tensor::<1>::zeros([2], &device), FACTOR);
+                scaled_conv2d::forward(x, weight.clone(), bias.clone(), scales, relu(border))
+            } else {
+                conv2d::forward(x, weight.clone(), Some(bias.clone()), relu(border))
+            };
+            let gradients = (y.clone() * y.clone()).sum().backward();
+            let lost = |tensor: Tensor<1>| {
+                let data = tensor.into_data();
+                data.iter::<f64>().map(f64::is_nan).collect::<Vec<_>>()
+            };
+            let seen = [true, true, true, false, false];
+            assert_eq!(lost(flat(y.inner())), seen.repeat(2), "{border:?}, scaled: {scaled}");
+            let of_bias = lost(bias.grad(&gradients).expect("the gradient of the bias"));
+            assert_eq!(of_bias, [true, true], "{border:?}, scaled: {scaled}");
+            let of_weight = lost(flat(weight.grad(&gradients).expect("that of the weights")));
+            assert!(of_weight.contains(&true), "{border:?}, scaled: {scaled}");
+        }
+    }
+}

@@ -4,11 +4,11 @@
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
-//! `norm` is an [`ActNorm`] with factor 3. Its scale is multiplied into the weights, so normalising
-//! the output needs no further pass. `border` is a border channel: 1 around the image and 0 inside.
-//! Weights are initialised from `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`],
-//! to the law's initial parameters. The paper does not mention the norms; the released code has
-//! them.
+//! `norm` is an [`ActNorm`] with factor 3. Its scale is multiplied into the weights, or into the
+//! outputs where a GPU writes them, so normalising needs no further pass. `border` is a border
+//! channel: 1 around the image and 0 inside. Weights are initialised from `N(0, 0.05²)`, norms from
+//! data, and the last layer, a [`ZeroConv`], to the law's initial parameters. The paper does not
+//! mention the norms; the released code has them.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them
 //! with the shift first: its channel `2c` is our `C + c`, and its `2c + 1` is our `c`.

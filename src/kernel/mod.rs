@@ -11,7 +11,7 @@
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
 //! | [`mixture_coupling`] | couplings of [`MixLogCdf`](crate::law::MixLogCdf) |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) |
-//! | [`scaled_conv2d`] | scaled convolutions of Glow's networks |
+//! | [`scaled_conv2d`] | scaled convolutions of [`GlowNet`](crate::GlowNet) and [`ZeroConv`](crate::ZeroConv) |
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
 //! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
@@ -29,8 +29,9 @@
 //! names them, as burn's operations panic.
 //!
 //! # Precision
-//! Kernels compute in the type of their tensors, and 16-bit floats in f32. Results agree with those
-//! of the plain form up to rounding, and may differ in the last bits between instruction sets.
+//! Kernels compute in the type of their tensors, and 16-bit floats in f32; [`matrix_inverse`]
+//! computes in more. Results agree with those of the plain form up to rounding, and may differ in
+//! the last bits between instruction sets.
 
 pub mod adam;
 pub mod affine_coupling;

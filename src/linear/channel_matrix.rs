@@ -21,8 +21,8 @@
 //! result: its log-determinant is −∞ and its inverse is NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and `O(G·c³)` for the matrices, which on a GPU are not copied to the host if they
-//! have at most 256 columns.
+//! `O(B·C·c·P)`, and `O(G·c³)` for the matrices, which on a GPU are not copied to the host, unless
+//! they are in float64 or have more than 256 columns.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2. The orthogonal initialisation is Glow's; the halves and the

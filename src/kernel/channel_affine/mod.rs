@@ -94,8 +94,8 @@ pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as ChannelAffineOps>::channel_affine(x, shift, scale))
 }
 
-/// `z` without a shift. On a GPU this is a plain product, which burn joins to its neighbours, such as
-/// the exponential that makes a scale.
+/// `z` without a shift. On a GPU this is a plain product, which burn joins to its neighbours, such
+/// as the exponential that makes a scale.
 ///
 /// # Shapes
 /// `x [N, C, P]`, `scale [C]` to the shape of `x`.

@@ -1,8 +1,9 @@
 //! The operation on tensors of burn's GPU backends.
 //!
 //! # Kernels
-//! One unit computes all channels of one position, so that no unit waits for another, and
-//! neighbouring units read neighbouring elements. `B·P` is the number of positions of a batch.
+//! One unit computes all channels of one position, so that no unit waits for another. With the
+//! channels last in memory it reads one run of elements; otherwise neighbouring units read
+//! neighbouring ones. `B·P` is the number of positions of a batch.
 //!
 //! | launch | one unit or cube computes | reads | writes |
 //! |---|---|---|---|

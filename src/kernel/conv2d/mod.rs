@@ -17,7 +17,7 @@
 //! burn's own convolution on the CPU unrolls images for one product over all taps, and computes the
 //! gradient of the weights as a convolution with few outputs. Here, each row of taps is a product
 //! with shifted copies of the image, and the activated input is not stored. `cpu/mod.rs` describes
-//! the algorithm. On GPUs the sums are burn's (`cube.rs`).
+//! the algorithm. On GPUs the sums are burn's (`cube/mod.rs`).
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
@@ -83,7 +83,9 @@ pub trait Conv2dOps: Backend {
 pub trait Conv2dGradient: Backend {
     /// Gradients of `x`, `weight` and `bias`. `y` is the result if the epilogue is a ReLU, and any
     /// tensor of the same type otherwise.
-    #[fusion(meta = |x, weight, _y, _gradient, _stages| (x.clone(), weight.clone(), of_bias(weight)))]
+    #[fusion(meta = |x, weight, _y, _gradient, _stages| {
+        (x.clone(), weight.clone(), of_bias(weight))
+    })]
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -111,8 +111,8 @@ pub fn pieces(items: usize) -> usize {
 }
 
 /// Number of items of a block whose `sums` sums are computed apart and then added to the total: at
-/// least one, and a number that depends on the arguments alone. There are a power of two of such
-/// blocks, as of most machines' cores.
+/// least one, and a number that depends on the arguments alone. There are at most a power of
+/// two of such blocks, as of most machines' cores.
 pub fn items_per_sum(items: usize, item: Cost, sums: usize) -> usize {
     let work = item.times(items);
     let least = WORTH_A_TASK.max(SUM.times(sums).times(WORTH_SUMS));

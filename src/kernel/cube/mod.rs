@@ -1,9 +1,9 @@
 //! What the kernels of the GPU backends share. It knows no operation.
 //!
 //! In each kernel `F` is the type of the tensors and `N` that of the arithmetic: `F` itself, or f32
-//! for 16-bit floats. Tensors are contiguous, but images of networks may have their axes in any order
-//! in memory. A unit is a thread of the GPU; a cube is a block
-//! of [`UNITS`] of them, which share memory.
+//! for 16-bit floats. Tensors are contiguous, but images of networks may have their axes in any
+//! order in memory. A unit is a thread of the GPU; a cube is a block of [`UNITS`] of them, which
+//! share memory.
 //!
 //! Kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
 
@@ -49,8 +49,8 @@ pub fn empty_in(like: &CubeTensor, dtype: DType, shape: impl Into<Shape>) -> Cub
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
 }
 
-/// A tensor `[B, C, H, W]` whose elements are not written yet, with the channels on the last axis in
-/// memory, as burn's convolutions read and write them.
+/// A tensor `[B, C, H, W]` whose elements are not written yet, with the channels on the last axis
+/// in memory, as burn's convolutions read and write them.
 pub fn empty_images(like: &CubeTensor, [batch, channels, height, width]: [usize; 4]) -> CubeTensor {
     permute_nhwc_to_nchw(empty(like, [batch, height, width, channels]))
 }

@@ -22,8 +22,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
-use super::MatrixInverseOps;
-use super::check;
+use super::{MOST_COLUMNS, MOST_MATRICES, MatrixInverseOps, check};
 use crate::kernel::cube::double::{Double, add, divide, held, multiply};
 use crate::kernel::cube::{empty, empty_in};
 use crate::kernel::operands::operands;
@@ -211,9 +210,12 @@ impl MatrixInverseOps for CubeBackend {
     fn inverse_and_log_abs_det(
         matrices: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        check(operands!("inverse_and_log_abs_det", matrices));
+        let call = operands!("inverse_and_log_abs_det", matrices);
+        let [groups, n, _] = call.dims("matrices");
+        let fits = (1..=MOST_COLUMNS).contains(&n) && groups <= MOST_MATRICES;
+        call.require("matrices", fits, "at most 65535 of 1 to 256 columns");
+        check(call);
         let matrices = into_contiguous(matrices);
-        let [groups, n, _] = matrices.meta.shape().dims();
         let (inverses, log_dets) = (empty(&matrices, [groups, n, n]), empty(&matrices, [groups]));
         let work = empty_in(&matrices, DType::F32, [groups, 2, n, n]);
         inverse_kernel::launch(

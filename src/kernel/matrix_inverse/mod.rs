@@ -18,7 +18,7 @@
 //! ```text
 //! ∂/∂W[g]  λ[g]·X[g]ᵀ        ∂/∂W[g]  −X[g]ᵀ·Γ[g]·X[g]ᵀ
 //! ```
-//! The graph keeps `X`.
+//! The graph keeps `X`. Of a singular matrix the gradient is NaN, or none from the host.
 //!
 //! # Cost
 //! `O(G·n³)`. On a GPU one cube takes a matrix and one of its units a column, so matrices of more
@@ -128,8 +128,8 @@ impl Factored {
         }
     }
 
-    /// `W_g⁻¹` of each matrix, `[G, n, n]`: NaN throughout if it is singular, so later layers do not
-    /// take a guess for data.
+    /// `W_g⁻¹` of each matrix, `[G, n, n]`: NaN throughout if it is singular, so later layers do
+    /// not take a guess for data.
     pub fn inverse(&self) -> Tensor<3> {
         match self {
             Self::Host(factored) => factored.inverse(),

@@ -1,14 +1,12 @@
 //! The nodes of the graph.
 
-use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-
-use burn::backend::TensorMetadata;
+use burn::backend::{Backend, TensorMetadata};
 
 use super::MatrixInverseOps;
 use crate::kernel::exact_product::ExactProductOps;

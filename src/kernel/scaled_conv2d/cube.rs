@@ -49,7 +49,10 @@ impl ScaledConv2dGradient for CubeBackend {
         factor: f64,
         stages: ConvStages,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        check(operands!("scaled_conv2d_backward", x, weight, log_scale, y, gradient), stages);
+        check(
+            operands!("scaled_conv2d_backward_of_parameters", x, weight, log_scale, y, gradient),
+            stages,
+        );
         let scales = Some(Scales { log_scale, factor });
         let Gradients { of_weight, of_bias, of_scale, .. } =
             backward(x, weight, y, gradient, scales, stages, false);

@@ -38,7 +38,7 @@ use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::conv2d::{self, ConvStages};
-use super::operands::{Checked, Operands, operands};
+use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS, NONE, Served};
 
 /// The devices and types that have kernels. With 16-bit floats scales would lose digits that scaled
@@ -147,7 +147,8 @@ pub fn forward(
 
 /// Checks that the operands fit, and those of the backward pass if there are any.
 fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
-    let [outputs, _, _, _] = call.dims("weight");
+    let ([batch, _, height, width], [outputs, _, _, _]) = (call.dims("x"), call.dims("weight"));
     call.expect("log_scale", &[Some(outputs)]);
+    call.expect("y", &exactly([batch, outputs, height, width]));
     conv2d::check(call, stages)
 }

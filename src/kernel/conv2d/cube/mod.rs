@@ -10,14 +10,15 @@
 //!
 //! The scale is that of [`scaled_conv2d`](crate::kernel::scaled_conv2d).
 //!
-//! burn's convolutions keep the channels of images on the last axis in memory, and so do the kernels
-//! between two of them. A result stays in that order after a ReLU or behind an activation, inside of
-//! a network; other results are written in the order of their axes.
+//! burn's convolutions keep the channels of images on the last axis in memory, and so do most
+//! kernels between two of them. A result stays in that order after a ReLU or behind an activation,
+//! inside of a network; other results are written in the order of their axes.
 //!
 //! The border channel is 1 where a tap lies outside of the image. So its part of `y` is a sum of
 //! weights, and its gradient one of gradients at the border: neither needs an image of it.
 
 mod parameters;
+mod scales;
 pub mod sums;
 
 use burn::backend::tensor::FloatTensor;
@@ -29,6 +30,8 @@ use cubecl::prelude::*;
 
 use self::parameters::joined;
 pub use self::parameters::of_parameters;
+pub use self::scales::Scales;
+use self::scales::{bound, scale_of};
 use super::{Border, Conv2dGradient, Conv2dOps, ConvStages, PreActivation, check};
 use crate::kernel::concat_elu::{self, ConcatEluGradient};
 use crate::kernel::cube::{at, empty, scalar, types, unit_each};
@@ -62,12 +65,6 @@ fn of_border<F: Float, N: Float>(
         }
     }
     sum
-}
-
-/// The scale of an output.
-#[cube]
-fn scale_of<F: Float, N: Float>(log_scale: &Tensor<F>, output: usize, factor: N) -> N {
-    N::exp(N::cast_from(log_scale[output]) * factor)
 }
 
 /// `y` of shape `[B, O, H, W]` if `channels_last` is false, otherwise `[B, H, W, O]`.
@@ -108,13 +105,14 @@ fn forward_kernel<F: Float, N: Float>(
         value *= scale_of::<F, N>(log_scale, output, factor.get::<N>());
     }
     if comptime!(relu) {
-        value = N::max(value, N::new(0.0));
+        // A NaN stays one.
+        value = max_nan(value, N::new(0.0));
     }
     y[ABSOLUTE_POS] = F::cast_from(value);
 }
 
-/// The gradient of the sums, `[B, H, W, O]`. `y` and its gradient are `[B, O, H, W]` in any order in
-/// memory.
+/// The gradient of the sums, `[B, H, W, O]`. `y` and its gradient are `[B, O, H, W]` in any order
+/// in memory.
 #[cube(launch)]
 fn of_sums_kernel<F: Float, N: Float>(
     y: &Tensor<F>,
@@ -141,25 +139,10 @@ fn of_sums_kernel<F: Float, N: Float>(
         value *= scale_of::<F, N>(log_scale, output, factor.get::<N>());
     }
     if comptime!(relu) {
-        let positive = y[at::<F>(y, example, output, row, column)] > F::new(0.0);
-        value = select(positive, value, N::new(0.0));
+        let blocked = y[at::<F>(y, example, output, row, column)] <= F::new(0.0);
+        value = select(blocked, N::new(0.0), value);
     }
     of_sums[ABSOLUTE_POS] = F::cast_from(value);
-}
-
-/// The scales `e^{factor·log_scale}` of the outputs.
-#[derive(Clone)]
-pub struct Scales {
-    pub log_scale: CubeTensor,
-    pub factor: f64,
-}
-
-/// What a kernel binds: the log-scales, or a tensor that it does not read.
-fn bound(scales: Option<&Scales>, other: &CubeTensor) -> (CubeTensor, f64) {
-    match scales {
-        Some(scales) => (into_contiguous(scales.log_scale.clone()), scales.factor),
-        None => (other.clone(), 1.0),
-    }
 }
 
 /// The weights of the channels of `v`, without copying them.

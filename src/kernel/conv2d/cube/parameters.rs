@@ -3,16 +3,16 @@
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{Scales, bound, scale_of};
+use super::scales::{Scales, bound, scale_of};
 use crate::kernel::conv2d::{Border, ConvStages};
 use crate::kernel::cube::reduce::sum_of_units;
 use crate::kernel::cube::{UNITS, at, cube_each, empty, scalar, types, unit_each};
 use crate::kernel::epilogue::Epilogue;
 
-/// The gradients of the bias, of each tap of the border channel, `[O, taps]`, and of the log-scales.
-/// A cube computes one of them. All are sums of the gradient where `y` passes the ReLU, over all
-/// positions or those at the border, times the scale; that of a log-scale is one of products with
-/// `y`.
+/// The gradients of the bias, of each tap of the border channel, `[O, taps]`, and of the
+/// log-scales. A cube computes one of them. All are sums of the gradient where `y` passes the ReLU,
+/// over all positions or those at the border, times the scale; that of a log-scale is one of
+/// products with `y`.
 #[cube(launch)]
 fn of_parameters_kernel<F: Float, N: Float>(
     y: &Tensor<F>,
@@ -79,7 +79,7 @@ fn of_parameters_kernel<F: Float, N: Float>(
                     value *= weight;
                 }
                 if comptime!(relu) {
-                    value = select(result_here > N::new(0.0), value, N::new(0.0));
+                    value = select(result_here <= N::new(0.0), N::new(0.0), value);
                 }
             }
             sum += value;

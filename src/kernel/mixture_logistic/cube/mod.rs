@@ -52,8 +52,8 @@ fn forward_kernel<F: Float, N: Float>(
     output[x.len() + ABSOLUTE_POS] = F::cast_from(log_derivative);
 }
 
-/// Writes the gradients of the parameters of one element, and returns that of `x`, from those of its
-/// `z` and its log-derivative.
+/// Writes the gradients of the parameters of one element, and returns that of `x`, from those of
+/// its `z` and its log-derivative.
 #[cube]
 pub fn gradients<F: Float, N: Float>(
     theta: &Tensor<F>,
