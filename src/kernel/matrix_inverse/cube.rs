@@ -46,11 +46,11 @@ fn power_of_two(e: i32) -> f32 {
     f32::reinterpret(u32::cast_from(e + 127i32) << 23u32)
 }
 
-/// `ln(m·2ᵉ)` for `m` in `[1, 2)`. The series of `artanh` is cut where terms are below 3e−9 of the
-/// result.
+/// `ln(m·2ᵉ)` for `m` in `[1, 2)`. The series of `artanh` at `|s| ≤ ⅕` is cut where terms are below
+/// 1e−8 of the result.
 #[cube]
 fn logarithm(m: Double, e: i32) -> f32 {
-    let above = m.high > 1.414_213_5f32;
+    let above = m.high > 1.5f32;
     let half = select(above, 0.5f32, 1.0f32);
     let whole = f32::cast_from(select(above, e + 1i32, e));
     // Exact for a number in [½, 2].

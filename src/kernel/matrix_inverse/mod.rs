@@ -10,7 +10,7 @@
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `W` | matrices | `[G, n, n]` |
-//! | `X` | their inverses; that of a singular matrix is NaN throughout | `[G, n, n]` |
+//! | `X` | their inverses; that of a matrix that is singular or not finite is NaN throughout | `[G, n, n]` |
 //! | `l` | their log-determinants; that of a singular matrix is −∞ | `[G]` |
 //!
 //! # Backward

@@ -17,7 +17,7 @@ pub struct Factored {
     matrices: Tensor<3>,
     /// Sum of `ln|det W|` over the groups.
     log_abs_det: f64,
-    /// `W⁻¹` of each group; `None` if it is singular.
+    /// `W⁻¹` of each group; `None` if it is singular or not finite.
     inverses: Vec<Option<DMatrix<f64>>>,
 }
 
@@ -33,10 +33,14 @@ pub fn factor(matrices: Tensor<3>) -> Factored {
         .chunks(n * n)
         .map(|rows| DMatrix::from_row_slice(n, n, rows).full_piv_lu())
         .collect();
-    let pivots =
-        factors.iter().flat_map(|lu| lu.u().diagonal().iter().copied().collect::<Vec<_>>());
-    let log_abs_det = pivots.map(|pivot: f64| pivot.abs().ln()).sum();
-    let inverses = factors.iter().map(|lu| lu.try_inverse()).collect();
+    let log_abs_dets: Vec<f64> = factors
+        .iter()
+        .map(|lu| lu.u().diagonal().iter().map(|pivot| pivot.abs().ln()).sum())
+        .collect();
+    let inverses = factors.iter().zip(&log_abs_dets);
+    let inverses =
+        inverses.map(|(lu, log)| log.is_finite().then(|| lu.try_inverse()).flatten()).collect();
+    let log_abs_det = log_abs_dets.iter().sum();
     Factored { matrices, log_abs_det, inverses }
 }
 

@@ -4,13 +4,14 @@
 //! z = e^α·logit F(x) + β    on the channels of the range, z = x on the others
 //! log_det = Σ ln dz/dx      over the elements of the range
 //! ```
-//! `α`, `β` and the mixture's distribution function `F` are those of [`mixture_logistic`], whose
+//! `α`, `β` and the mixture's distribution function `F` are those of
+//! [`mixture_logistic`](super::mixture_logistic), whose
 //! kernels compute one element.
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x`, `z` | data and latents | `[batch, channels, positions]` |
-//! | `theta` | parameters of [`mixture_logistic`] | `[batch, 2 + 3K, dims]`, `dims = range·positions` |
+//! | `theta` | parameters of [`mixture_logistic`](super::mixture_logistic) | `[batch, 2 + 3K, dims]`, `dims = range·positions` |
 //!
 //! By plain operations a coupling cuts `x` in two and joins the halves again, and so does its
 //! backward pass with the gradients of `z` and of the log-determinant: some thirteen launches a
