@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use flowkit::kernel::affine_coupling::{AffineCouplingGradient, AffineCouplingOps};
 use flowkit::kernel::mixture_logistic::{MixtureLogisticGradient, MixtureLogisticOps};
 use flowkit::kernel::spline::{self, SplineShape};
-use flowkit::kernel::{affine_coupling, mixture_logistic};
+use flowkit::kernel::{affine_coupling, mixture_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
 use crate::{Door, Named, door, numbers};
@@ -28,10 +28,17 @@ pub fn doors() -> Vec<Door> {
     let z: Named = ("z", &[2, 7]);
     let theta: Named = ("theta", &[2, 8, 7]);
     let (image, latent): (Named, Named) = (("x", &[2, 5, 3]), ("z", &[2, 5, 3]));
+    let mixture: Named = ("theta", &[2, 8, 6]);
     let affine: Named = ("theta", &[2, 2, 6]);
     let both = |(a, b): (Tensor<2>, Tensor<2>)| [numbers(a), numbers(b)].concat();
     let pair = |(a, b): (Tensor<3>, Tensor<1>)| [numbers(a), numbers(b)].concat();
     vec![
+        door("mixture_coupling", &[image, mixture], &ODD, move |c| {
+            pair(mixture_coupling::forward(c.get(0), c.get(1), RANGE, -7.0))
+        }),
+        door("mixture_coupling::plain", &[image, mixture], &ODD, move |c| {
+            pair(mixture_coupling::plain::forward(c.get(0), c.get(1), RANGE, -7.0))
+        }),
         door("mixture_logistic", &[x, theta], &[], move |c| {
             both(mixture_logistic::forward(c.get(0), c.get(1), -7.0))
         }),

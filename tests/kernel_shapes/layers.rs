@@ -8,7 +8,9 @@ use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
 use flowkit::kernel::conv2d::{Conv2dGradient, Conv2dOps};
 use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::linear::{LinearGradient, LinearOps};
-use flowkit::kernel::{attention, channel_affine, conv2d, exact_product, linear, plu};
+use flowkit::kernel::{
+    attention, channel_affine, conv2d, exact_product, linear, matrix_inverse, plu, scaled_conv2d,
+};
 
 use crate::{Door, Named, door, numbers};
 
@@ -21,6 +23,7 @@ pub fn convolutions() -> Vec<Door> {
     let x: Named = ("x", &[2, 2, 4, 5]);
     let weight: Named = ("weight", &[3, 5, 3, 3]);
     let bias: Named = ("bias", &[3]);
+    let log_scale: Named = ("log_scale", &[3]);
     let y = |name| -> Named { (name, &[2, 3, 4, 5]) };
     let any = [(0, 0), (0, 2), (0, 3)];
     vec![
@@ -36,6 +39,24 @@ pub fn convolutions() -> Vec<Door> {
         door("conv2d::border_channel", &[weight, bias], &[(0, 1)], |c| {
             numbers(conv2d::border_channel(c.get(0), [4, 5], Some(c.get(1))))
         }),
+        door("scaled_conv2d", &[x, weight, bias, log_scale], &any, move |c| {
+            let (x, weight, bias) = (c.get(0), c.get(1), c.get(2));
+            numbers(scaled_conv2d::forward(x, weight, bias, (c.get(3), 3.0), stages))
+        }),
+        door("scaled_conv2d::plain", &[x, weight, bias, log_scale], &any, move |c| {
+            let (x, weight, bias) = (c.get(0), c.get(1), c.get(2));
+            numbers(scaled_conv2d::plain::forward(x, weight, bias, (c.get(3), 3.0), stages))
+        }),
+        door(
+            "scaled_conv2d::plain::scaled",
+            &[weight, bias, log_scale],
+            &[(0, 1), (0, 2), (0, 3)],
+            |c| {
+                let scales = (c.get(2), 3.0);
+                let (weight, bias) = scaled_conv2d::plain::scaled(c.get(0), c.get(1), scales);
+                [numbers(weight), numbers(bias)].concat()
+            },
+        ),
         door("Conv2dOps::same_conv2d", &[x, weight, bias], &any, move |c| {
             let (x, weight, bias) = raw!(c, 4, 4, 1);
             all!(4 <Dispatch as Conv2dOps>::same_conv2d(x, weight, bias, stages))
@@ -77,6 +98,7 @@ pub fn doors() -> Vec<Door> {
     let projected: Named = ("projected", &[2, 12, 5]);
     let (matrices, columns): (Named, Named) =
         (("matrices", &[2, 4, 3]), ("columns", &[2, 2, 3, 5]));
+    let square: Named = ("matrices", &[2, 3, 3]);
     let factors: [Named; 3] = [("lower", &[3, 3]), ("upper", &[3, 3]), ("diagonal", &[3])];
     let (left, right): (Named, Named) = (("left", &[4, 3]), ("right", &[3, 5]));
     let mixed = |name| -> Named { (name, &[2, 4, 5]) };
@@ -171,6 +193,15 @@ pub fn doors() -> Vec<Door> {
             &[(0, 1), (1, 0), (1, 3)],
             |c| numbers(exact_product::plain::forward(c.get(0), c.get(1))),
         ),
+        door("matrix_inverse::factor", &[square], &[(0, 0)], |c| {
+            numbers(matrix_inverse::factor(c.get(0)).inverse())
+        }),
+        door("matrix_inverse::plain::factor", &[square], &[(0, 0)], |c| {
+            numbers(matrix_inverse::plain::factor(c.get(0)).inverse())
+        }),
+        door("channel_affine::scaled", &[x, channel("scale")], &[(0, 0), (0, 2)], |c| {
+            numbers(channel_affine::scaled(c.get(0), c.get(1)))
+        }),
         door("plu::matrix", &factors, &[], |c| {
             let order = Tensor::<1, Int>::from_data([2, 0, 1], &Device::flex());
             numbers(plu::matrix(c.get(0), c.get(1), c.get(2), order))

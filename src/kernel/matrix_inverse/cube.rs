@@ -30,7 +30,7 @@ use crate::kernel::operands::operands;
 const NAN: u32 = 0x7fc0_0000;
 const MINUS_INFINITY: u32 = 0xff80_0000;
 
-/// The first 16 bits of `ln 2`, whose products with exponents are exact, and the rest.
+/// The first 15 bits of `ln 2`, whose products with exponents below 512 are exact, and the rest.
 const LN_2: f32 = 0.693_145_75;
 const LN_2_REST: f32 = 1.428_606_8e-6;
 

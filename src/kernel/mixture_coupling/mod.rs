@@ -14,8 +14,8 @@
 //! | `theta` | parameters of [`mixture_logistic`](super::mixture_logistic) | `[batch, 2 + 3K, dims]`, `dims = range·positions` |
 //!
 //! By plain operations a coupling cuts `x` in two and joins the halves again, and so does its
-//! backward pass with the gradients of `z` and of the log-determinant: some thirteen launches a
-//! coupling on a GPU, and four times the bytes. On the CPU the law's own time is all that counts.
+//! backward pass with the gradients of `z` and of the log-determinant: some ten launches a coupling
+//! on a GPU. On the CPU the law's own time is all that counts.
 //!
 //! # Backward
 //! A node of burn has one output, so `z` and the log-determinants are one row of numbers, which is

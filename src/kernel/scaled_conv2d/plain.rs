@@ -33,6 +33,10 @@ pub fn scaled(
     (log_scale, factor): (Tensor<1>, f64),
 ) -> (Tensor<4>, Tensor<1>) {
     let dims @ [outputs, inputs, kh, kw] = weight.dims();
+    let call = operands!("scaled_conv2d::scaled", weight, bias, log_scale);
+    call.expect("bias", &[Some(outputs)]);
+    call.expect("log_scale", &[Some(outputs)]);
+    call.checked();
     let scale = if factor == 1.0 { log_scale.exp() } else { log_scale.mul_scalar(factor).exp() };
     let rows = weight.reshape([1, outputs, inputs * kh * kw]);
     let weight = channel_affine::scaled(rows, scale.clone()).reshape(dims);
