@@ -264,6 +264,53 @@ fn noise_of_a_flow_stays_within_its_level() {
     }
 }
 
+/// An example with a level outside of the range has a log-weight of NaN, and no other example has.
+#[test]
+fn levels_outside_have_no_log_weight() {
+    let plain = Device::flex();
+    for dtype in TYPES {
+        for n_levels in [2, 3, 255, 256, most(dtype) - 1, most(dtype)] {
+            let last = n_levels as i64 - 1;
+            let inside = [0, last, last, 0, last / 2, last];
+            let outside = [
+                [-1, 0],
+                [last, last + 1],
+                [i64::MIN, last],
+                [last, i64::MAX],
+                [0, i64::from(u32::MAX) << 20],
+            ];
+            let x = |device: &Device| {
+                let all: Vec<i64> =
+                    inside.into_iter().chain(outside.into_iter().flatten()).collect();
+                ints(&all, device).reshape([8, 2])
+            };
+            let few = |device: &Device| ints(&inside, device).reshape([3, 2]);
+            let noise = |rows: usize, device: &Device| -> Tensor<2> {
+                tensor(vec![0.25; 2 * rows], [rows, 2], dtype, device)
+            };
+            let check = |log_weight: Tensor<1>, good: Tensor<1>| {
+                let (found, good) = (elements(&log_weight), elements(&good));
+                assert!(good.iter().all(|value| value.is_finite()), "{n_levels} {dtype:?}");
+                assert_eq!(found[..3], good, "{n_levels} {dtype:?}");
+                assert!(found[3..].iter().all(|value| value.is_nan()), "{n_levels}: {found:?}");
+            };
+            let uniform = uniform(n_levels, dtype);
+            let (_, good) = uniform.lift(few(&plain), noise(3, &plain));
+            let exact = -2.0 * (n_levels as f64).ln();
+            assert!(elements(&good).iter().all(|value| (value / exact - 1.0).abs() < 1e-6));
+            check(uniform.lift(x(&plain), noise(8, &plain)).1, good);
+            let config =
+                VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype);
+            let noisy = VariationalDequantization::new(&config, Blind {}, Sigmoid::new()).unwrap();
+            let (_, good) = noisy.lift(few(&plain), noise(3, &plain));
+            check(noisy.lift(x(&plain), noise(8, &plain)).1, good.clone());
+            let graph = plain.clone().autodiff();
+            let (_, found) = noisy.replay_lift(x(&graph), noise(8, &graph), &mut Replay::new(0));
+            check(found, good);
+        }
+    }
+}
+
 /// The derivative of `(x + u)/M` is `1/M`, also where rounding had to be kept from the next level.
 #[test]
 fn noise_at_the_end_of_a_level_has_its_gradient() {

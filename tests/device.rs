@@ -2,14 +2,16 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flowkit::Density;
-use flowkit::Mixing;
-use flowkit::Pattern;
+use flowkit::bijector::replay::Replay;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
     Resolution, StageConfig, VariationalConfig,
 };
-use flowkit::train::{Trainer, TrainerConfig};
+use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
+use flowkit::{
+    Density, FlowError, Mixing, Pattern, Surjection, UniformDequantization,
+    UniformDequantizationConfig,
+};
 
 fn config() -> FlowPlusPlusConfig {
     let pattern = Pattern::Stripes;
@@ -105,4 +107,40 @@ fn three_updates_change_the_loss() {
     }
     let after = loss(&trainer);
     assert!(after > before + 1.0, "{before} {after}");
+}
+
+/// The levels with one that is outside the range, in the fourth image.
+fn outside(level: i64, device: &Device) -> Tensor<4, Int> {
+    let mut values: Vec<i64> = levels(device).into_data().iter().collect();
+    values[3 * 16 + 5] = level;
+    Tensor::from_data(TensorData::new(values, [8, 1, 4, 4]), device)
+}
+
+/// A kernel may lose a NaN, or a comparison with one: the levels are compared as numbers.
+#[test]
+fn levels_outside_the_range_have_no_log_weight_and_are_refused() {
+    let Some(plain) = device() else { return };
+    let device = plain.clone().autodiff();
+    device.seed(3);
+    let model = config().build(&device).unwrap().initialize(levels(&device)).unwrap();
+    let uniform: UniformDequantization = UniformDequantizationConfig::new().build().unwrap();
+    let mut trainer = Trainer::new(model.clone(), TrainerConfig::new()).unwrap();
+    for level in [256, -1, i64::from(i32::MIN), i64::from(i32::MAX)] {
+        let x = || outside(level, &device);
+        let only_the_fourth = |log_weight: Tensor<1>| {
+            let values: Vec<f32> = log_weight.into_data().iter().collect();
+            for (example, value) in values.iter().enumerate() {
+                assert_eq!(value.is_nan(), example == 3, "{level}: {values:?}");
+            }
+        };
+        only_the_fourth(uniform.lift(x(), noise(&device)).1);
+        only_the_fourth(model.surjection.lift(x(), noise(&device)).1);
+        let mut replay = Replay::new(0);
+        only_the_fourth(model.surjection.replay_lift(x(), noise(&device), &mut replay).1);
+        let error = trainer.update_on(&device, &NegativeLogLikelihood::new(x())).unwrap_err();
+        let expected = FlowError::Level { example: 3, found: level.into(), levels: 256 };
+        assert_eq!(error, TrainError::Batch(expected));
+    }
+    let update = trainer.update_on(&device, &NegativeLogLikelihood::new(levels(&device)));
+    assert_eq!(update.unwrap().step, 1);
 }

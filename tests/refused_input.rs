@@ -15,7 +15,7 @@ use flowkit::data::{
 };
 use flowkit::flow::likelihood::Exact;
 use flowkit::train::{
-    Adam, Adamax, NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer,
+    Adam, Adamax, NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer,
     TrainerConfig,
 };
 use flowkit::{
@@ -140,6 +140,8 @@ impl<B: Bijector<4>> Bijector4 for B {
     }
 }
 
+/// Training does not read the levels before it computes: the loss is NaN, and the update returns
+/// the error of evaluation, whatever the policy for failed updates.
 #[test]
 fn levels_that_evaluation_refuses_are_no_training_data() {
     let model = pixels();
@@ -152,23 +154,59 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
         let noise = Tensor::<2>::full([2, 2], 0.5, &device());
         assert_eq!(panics(|| model.log_weight(batch(level), noise)), text);
         let objective = NegativeLogLikelihood::new(batch(level));
-        assert_eq!(panics(|| objective.loss(&model)), text);
+        assert_eq!(objective.check_unread(&model), Ok(()));
+        assert_eq!(objective.check(&model), Err(expected.clone()));
+        assert!(objective.loss(&model).into_scalar::<f32>().is_nan());
+        let good = || NegativeLogLikelihood::new(batch(9));
         for backward in
             [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
         {
-            let mut trainer =
-                Trainer::new(pixels(), TrainerConfig::new().with_gradient_memory(backward))
-                    .unwrap();
-            let good = NegativeLogLikelihood::new(batch(9));
-            let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
-            assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");
+            for policy in [NonFinite::Stop, NonFinite::Skip { at_most: 9 }] {
+                let config = TrainerConfig::new().with_gradient_memory(backward);
+                let mut trainer = Trainer::new(pixels(), config.with_non_finite(policy)).unwrap();
+                let weighted = objective.clone().weighted(vec![1.0, 0.0]);
+                for parts in
+                    [vec![objective.clone()], vec![good(), objective.clone()], vec![weighted]]
+                {
+                    let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
+                    assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");
+                }
+                assert_eq!(trainer.step_count(), 0, "{backward:?}: counted as an update");
+                assert_eq!(trainer.update_on(&device(), &good()).unwrap().step, 1);
+            }
         }
     }
     // Beyond the signed integers of 64 bits.
     let data = TensorData::new(vec![0u64, 1, 2, u64::MAX], [2, 2]);
     let x = Tensor::<2, Int>::from_data(data, (&device(), DType::U64));
     let expected = FlowError::Level { example: 1, found: u64::MAX.into(), levels: 256 };
-    assert_eq!(model.evaluate(x).unwrap_err(), expected);
+    assert_eq!(model.evaluate(x.clone()).unwrap_err(), expected);
+    let mut trainer = Trainer::new(pixels(), TrainerConfig::new()).unwrap();
+    let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
+    assert_eq!(error, TrainError::Batch(expected));
+}
+
+/// Levels outside the range are found in a flow whose layers are finite there too, in the first
+/// part that has them.
+#[test]
+fn levels_are_refused_where_layers_accept_them() {
+    let norm = layer(&ActNormConfig::new(), [1, 2], &device());
+    let flow = Flow::new(norm, StandardNormal::new(), [1, 2]);
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
+    let model = flow.unwrap().behind(dequantization).without_data();
+    let batch = |level: i64| {
+        NegativeLogLikelihood::new(Tensor::<2, Int>::from_data([[0, 255], [level, 7]], &device()))
+    };
+    let expected = TrainError::Batch(FlowError::Level { example: 1, found: 300, levels: 256 });
+    let mut trainer = Trainer::new(model, TrainerConfig::new()).unwrap();
+    assert_eq!(trainer.update_on(&device(), &batch(300)).unwrap_err(), expected);
+    let error = trainer.update_on_parts(&device(), &[batch(256), batch(300)]).unwrap_err();
+    assert_eq!(error, TrainError::Batch(FlowError::Level { example: 1, found: 256, levels: 256 }));
+    assert!(matches!(
+        trainer.update_on_parts(&device(), &[batch(3), batch(-1)]),
+        Err(TrainError::Batch(FlowError::Level { example: 1, found: -1, .. }))
+    ));
+    assert_eq!(trainer.update_on(&device(), &batch(3)).unwrap().step, 1);
 }
 
 /// A loss of as many numbers as asked for, of a batch of as many examples.

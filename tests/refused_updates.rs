@@ -93,6 +93,22 @@ fn saved<M: Module>(trainer: &Trainer<M>) -> Vec<u8> {
     fs::read(file.path()).unwrap()
 }
 
+/// A loss that is not finite has no gradients, which is no lack of trained parameters.
+#[test]
+fn a_loss_that_is_not_finite_is_named_under_every_policy() {
+    let _turn = turn();
+    for backward in POLICIES {
+        let mut trainer = Trainer::new(model(), config(backward)).unwrap();
+        let x = Tensor::from_data([[0.5, f32::NAN], [2.0, 0.25]], &device());
+        let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
+        let TrainError::NonFiniteLoss { step: 1, fault: Some(fault), .. } = &error else {
+            panic!("{backward:?}: {error}")
+        };
+        assert_eq!(fault.path, "x", "{backward:?}");
+        assert_eq!(trainer.update_on(&device(), &points()).unwrap().step, 1);
+    }
+}
+
 #[test]
 fn a_model_of_which_nothing_is_trained_is_refused() {
     let _turn = turn();

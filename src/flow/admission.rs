@@ -5,6 +5,10 @@
 //! ```
 //! A flow without parameters computes in float32 or float64, on the device of its data. The
 //! parameters of layers and prior are of one type; those of a network may be of another.
+//!
+//! Whether the values of the data are in the range of the surjection takes a device-to-host copy.
+//! Training does without that check: outside the range a log-weight is NaN, see
+//! [`Surjection::lift`].
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
@@ -112,13 +116,28 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// Checks that a batch and its condition fit the flow.
+    /// Checks that a batch and its condition fit the flow. The check of the data's values may need
+    /// a device-to-host copy.
     ///
     /// # Errors
     /// If one of the rules that head this module is broken.
     pub(crate) fn fit(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
         self.surjection.check_dtype(self.dtype())?;
-        let shape = self.surjection.check(x)?;
+        self.fit_shape(self.surjection.check(x)?, x, context)
+    }
+
+    /// [`Flow::fit`] without the check of the data's values.
+    pub(crate) fn fit_unread(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
+        self.surjection.check_dtype(self.dtype())?;
+        self.fit_shape(self.surjection.shape(x)?, x, context)
+    }
+
+    fn fit_shape(
+        &self,
+        shape: [usize; D],
+        x: &S::Data,
+        context: &C,
+    ) -> Result<Admitted<C>, FlowError> {
         self.check(shape)?;
         let (dtype, device) = self.surjection.placement(x, self.dtype());
         let placement = Placement { dtype, device };

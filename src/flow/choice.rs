@@ -88,6 +88,10 @@ macro_rules! choice_of_surjections {
                 $crate::choice_of_surjections!(@each self, $D, lower(y), $first $(, $variant)*)
             }
 
+            fn shape(&self, x: &Self::Data) -> Result<[usize; $D], $crate::FlowError> {
+                $crate::choice_of_surjections!(@each self, $D, shape(x), $first $(, $variant)*)
+            }
+
             fn check(&self, x: &Self::Data) -> Result<[usize; $D], $crate::FlowError> {
                 $crate::choice_of_surjections!(@each self, $D, check(x), $first $(, $variant)*)
             }

@@ -50,9 +50,20 @@ where
 
     /// `r(x, u)` with fresh noise, differentiable.
     pub(crate) fn fresh_weight(&self, x: S::Data, context: &C) -> Result<Tensor<1>, FlowError> {
-        let Admitted { context, .. } = self.fit(&x, context)?;
+        let admitted = self.fit(&x, context)?;
+        Ok(self.admitted_fresh_weight(x, &admitted.context))
+    }
+
+    /// [`Flow::fresh_weight`] without a device-to-host copy: NaN for an example whose values are
+    /// outside the range of the surjection.
+    pub(crate) fn unread_weight(&self, x: S::Data, context: &C) -> Result<Tensor<1>, FlowError> {
+        let admitted = self.fit_unread(&x, context)?;
+        Ok(self.admitted_fresh_weight(x, &admitted.context))
+    }
+
+    fn admitted_fresh_weight(&self, x: S::Data, context: &C) -> Tensor<1> {
         let noise = self.surjection.noise(&x, self.dtype());
-        Ok(self.admitted_weight(x, noise, &context))
+        self.admitted_weight(x, noise, context)
     }
 
     pub(crate) fn evaluated(

@@ -38,7 +38,31 @@ where
         weights: Option<&[f64]>,
         replay: &mut Replay<C>,
     ) -> Tensor<1> {
-        let Admitted { batch, placement, context } = or_panic(self.fit(&x, context));
+        let admitted = or_panic(self.fit(&x, context));
+        self.replay_admitted(x, admitted, weights, replay)
+    }
+
+    /// [`Flow::replay`] without the check of the data's values. The loss is NaN if they are outside
+    /// the range of the surjection.
+    pub(crate) fn replay_unread(
+        &self,
+        x: S::Data,
+        context: &C,
+        weights: Option<&[f64]>,
+        replay: &mut Replay<C>,
+    ) -> Tensor<1> {
+        let admitted = or_panic(self.fit_unread(&x, context));
+        self.replay_admitted(x, admitted, weights, replay)
+    }
+
+    fn replay_admitted(
+        &self,
+        x: S::Data,
+        admitted: Admitted<C>,
+        weights: Option<&[f64]>,
+        replay: &mut Replay<C>,
+    ) -> Tensor<1> {
+        let Admitted { batch, placement, context } = admitted;
         or_panic(FlowError::check_weights(batch, weights));
         // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();

@@ -8,6 +8,9 @@
 //! A dequantization lifts levels to continuous values and lowers by rounding down. An augmentation
 //! lifts by appending noise and lowers by dropping it. If `S(y) = x` for every `y` that `q` can
 //! sample, `p(x | y)` is 1.
+//! The log-weight is NaN for data outside the range of the map, for example a level of 256 in 8-bit
+//! images: such data has no likelihood, and a computation that does not check it first is not
+//! wrong in silence.
 //! The noise is an argument, so a run can be repeated and a gradient can be checked.
 //!
 //! # Reference
@@ -47,6 +50,13 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     fn noise(&self, x: &Self::Data, dtype: DType) -> Self::Noise;
 
     /// Lifts data with the given noise.
+    /// ```text
+    /// log_weight_i    ln p(x_i | y_i) − ln q(y_i | x_i)    if the values of x_i are in the range
+    ///                 NaN                                  if `check` refuses x_i for its values
+    /// ```
+    /// Training does not check values before it computes, since that is a device-to-host copy for
+    /// each update. It relies on the NaN: the loss is then NaN, and the update calls
+    /// [`Surjection::check`] for the error.
     ///
     /// # Shapes
     /// A batch to `(y [batch, ...], log_weight [batch])`.
@@ -55,11 +65,22 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// Lowers continuous tensors to data.
     fn lower(&self, y: Tensor<D>) -> Self::Data;
 
-    /// Shape of the lifted batch. May need a device-to-host copy.
+    /// Shape of the lifted batch. Copies nothing to the host.
     ///
     /// # Errors
-    /// If data is outside the range of the map.
-    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError>;
+    /// If the map does not accept data of this shape.
+    fn shape(&self, x: &Self::Data) -> Result<[usize; D], FlowError>;
+
+    /// [`Surjection::shape`], and a check of the values, which may need a device-to-host copy. The
+    /// default is for data of which every value is in the range of the map. A surjection with
+    /// another check returns a log-weight of NaN for every example that it refuses:
+    /// [`Surjection::lift`].
+    ///
+    /// # Errors
+    /// Those of [`Surjection::shape`], and if a value is outside the range of the map.
+    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
+        self.shape(x)
+    }
 
     /// Type and device of the lifted batch, for a flow that computes in `dtype`.
     fn placement(&self, x: &Self::Data, dtype: DType) -> (DType, Device);
@@ -90,8 +111,8 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         (self, y.detach())
     }
 
-    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight` are plain tensors. A
-    /// surjection that contains flows replays them.
+    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight` are plain tensors, and
+    /// the log-weight is NaN for the same examples. A surjection that contains flows replays them.
     fn replay_lift(
         &self,
         x: Self::Data,
@@ -166,7 +187,7 @@ impl<const D: usize> Surjection<D> for Continuous {
         y
     }
 
-    fn check(&self, x: &Tensor<D>) -> Result<[usize; D], FlowError> {
+    fn shape(&self, x: &Tensor<D>) -> Result<[usize; D], FlowError> {
         Ok(x.dims())
     }
 

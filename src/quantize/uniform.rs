@@ -1,6 +1,7 @@
 //! Uniform dequantization: noise that is uniform on [0, 1), independent of the data.
 //! ```text
-//! lift     y = (x + u)/M,  u ~ U[0, 1)                  log_weight = −D ln M
+//! lift     y = (x + u)/M,  u ~ U[0, 1)                  log_weight = −D ln M,
+//!                                                       NaN if a level x_j is none of 0..M−1
 //! ```
 //! The special case of [`crate::VariationalDequantization`] with `q(u | x) = 1`. Theis et al. 2016
 //! §3.1.
@@ -8,7 +9,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
-use super::{cell, check_levels};
+use super::{cell, check_levels, nan_outside, shape};
 use crate::error::{ConfigError, FlowError};
 use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;
@@ -78,15 +79,23 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         let levels = self.n_levels as f64;
         let log_weight =
             Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
-        (cell::place(cell::to_float(x, noise.dtype()), noise, self.n_levels), log_weight)
+        let x = cell::to_float(x, noise.dtype());
+        let log_weight = nan_outside(log_weight, x.clone(), self.n_levels);
+        (cell::place(x, noise, self.n_levels), log_weight)
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {
         cell::level(y, self.n_levels)
     }
 
+    fn shape(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
+        Ok(shape(x)?)
+    }
+
     fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
-        check_levels(x, self.n_levels)
+        let shape = shape(x)?;
+        check_levels(x, self.n_levels)?;
+        Ok(shape)
     }
 
     fn placement(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {

@@ -17,7 +17,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
-use super::{Encoder, EncoderConfig, Encoding, cell, check_levels};
+use super::{Encoder, EncoderConfig, Encoding, cell, check_levels, nan_outside, shape};
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::bijector::{Bijector, LayerConfig, ShapeMap, Site};
@@ -132,6 +132,15 @@ impl<N, B> VariationalDequantization<N, B> {
         let scaled = x.clone().mul_scalar(1.0 / self.n_levels as f64).sub_scalar(0.5);
         (x, scaled)
     }
+
+    /// `ln N(noise; 0, 1) + D ln M`, which the log-weight subtracts from the log-determinant of the
+    /// flow: NaN for an example of `x` that has a level outside the range.
+    fn log_noise<const D: usize>(&self, noise: Tensor<D>, x: Tensor<D>) -> Tensor<1> {
+        let n: usize = x.dims()[1..].iter().product();
+        let log_noise = StandardNormal::new().log_prob(noise, &());
+        let levels = self.n_levels as f64;
+        nan_outside(log_noise.add_scalar(n as f64 * levels.ln()), x, self.n_levels)
+    }
 }
 
 impl<const D: usize, N, B> Surjection<D> for VariationalDequantization<N, B>
@@ -153,14 +162,11 @@ where
     }
 
     fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        let n: usize = x.dims()[1..].iter().product();
-        let levels = self.n_levels as f64;
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
-        let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
+        let log_noise = self.log_noise(noise.clone(), x.clone());
         let (u, log_det) = self.flow.forward(noise, &code);
-        let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
-        (cell::place(x, u, self.n_levels), log_weight)
+        (cell::place(x, u, self.n_levels), log_det - log_noise)
     }
 
     fn replay_lift(
@@ -169,24 +175,21 @@ where
         noise: Tensor<D>,
         replay: &mut Replay<()>,
     ) -> (Tensor<D>, Tensor<1>) {
-        let n: usize = x.dims()[1..].iter().product();
-        let levels = self.n_levels as f64;
         let device = graph_device(self, &noise);
         let (x, scaled) = self.scaled(x, &noise);
         replay.enter(&device);
         let code = without_graph(&self.encoder).encode(constant(scaled, &device)).constant(&device);
-        let noise = noise.inner();
-        let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
+        let (x, noise) = (x.inner(), noise.inner());
+        let log_noise = self.log_noise(noise.clone(), x.clone());
         let through = |replay: &mut Replay<N::Code>| self.flow.replay_forward(noise, &code, replay);
         let ((u, log_det), _) = replay.conditioned(|replay| replay.within("flow", through));
-        let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
-        let y = cell::place(x.inner(), u.clone(), self.n_levels);
+        let y = cell::place(x, u.clone(), self.n_levels);
         // The inverse from `y` would know the noise only to the spacing of the levels times 1e-7,
         // so the noise is stored.
         replay.enter(&device);
         replay.stash((u, code));
         replay.release();
-        (y, log_weight)
+        (y, log_det - log_noise)
     }
 
     fn replay_back(
@@ -223,9 +226,15 @@ where
         (dtype, x.device())
     }
 
-    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
-        let shape = check_levels(x, self.n_levels)?;
+    fn shape(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
+        let shape = shape(x)?;
         same_shape(self.flow.output_shape(shape)?, shape)?;
+        Ok(shape)
+    }
+
+    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
+        let shape = self.shape(x)?;
+        check_levels(x, self.n_levels)?;
         Ok(shape)
     }
 

@@ -176,7 +176,12 @@ impl Pass<'_> {
             .replay(model, replay)
             .ok_or(TrainError::NoReplay { gradient_memory: self.gradient_memory })?;
         check_one(&loss)?;
-        if replay.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(loss) }
+        if replay.parameters.is_empty() {
+            // A loss that is not finite has no gradients either.
+            self.on_device(loss).read()?;
+            return Err(no_gradient(model));
+        }
+        Ok(loss)
     }
 
     fn on_device(&self, loss: Tensor<1>) -> Loss {

@@ -46,14 +46,29 @@ pub trait Objective<M> {
         None
     }
 
-    /// Checks that the batch fits the model. It is called before anything is computed. The default
-    /// accepts every batch, for losses that check it themselves.
+    /// Checks that the batch fits the model. The default accepts every batch, for losses that check
+    /// it themselves.
+    ///
+    /// An update calls [`Objective::check_unread`] before anything is computed, and this method
+    /// only after a loss that is not finite.
     ///
     /// # Errors
-    /// If shape, type or device of the batch or of its condition do not fit the model.
+    /// If shape, type or device of the batch or of its condition do not fit the model, or if values
+    /// of the batch are outside the range that the model accepts.
     fn check(&self, model: &M) -> Result<(), FlowError> {
         let _ = model;
         Ok(())
+    }
+
+    /// The part of [`Objective::check`] that copies nothing from the device: shapes, types and
+    /// devices. A batch that [`Objective::check`] alone refuses must have a loss of NaN, so that
+    /// the update fails and returns the error of that check. The default is the whole check, for
+    /// any objective.
+    ///
+    /// # Errors
+    /// As [`Objective::check`], except for the values of the batch.
+    fn check_unread(&self, model: &M) -> Result<(), FlowError> {
+        self.check(model)
     }
 
     /// The place in the condition of the batch that is not finite. It is called before the loss.
@@ -84,6 +99,10 @@ pub trait Objective<M> {
 }
 
 /// Minus the mean log-likelihood of a batch, or of a bound on it, for a [`Flow`].
+///
+/// The loss is NaN for a batch with values outside the range of the model, such as a level of 256
+/// in 8-bit images. An update then returns [`FlowError::Level`], as it does before it computes
+/// anything for shapes that do not fit.
 #[derive(Debug, Clone)]
 pub struct NegativeLogLikelihood<X, C = ()> {
     /// The batch.
@@ -138,7 +157,7 @@ where
     }
 
     fn loss(&self, model: &Flow<B, P, D, C, S>) -> Tensor<1> {
-        let log_prob = model.given(&self.context).log_prob(self.x.clone());
+        let log_prob = or_panic(model.unread_weight(self.x.clone(), &self.context));
         let weights = self.weights.as_deref();
         or_panic(FlowError::check_weights(log_prob.dims()[0], weights));
         weighted_mean(log_prob, weights).neg()
@@ -147,16 +166,18 @@ where
     fn replay(&self, model: &Flow<B, P, D, C, S>, replay: &mut Replay<()>) -> Option<Tensor<1>> {
         let (x, weights) = (self.x.clone(), self.weights.as_deref());
         let (loss, _) =
-            replay.conditioned(|replay| model.replay(x, &self.context, weights, replay));
+            replay.conditioned(|replay| model.replay_unread(x, &self.context, weights, replay));
         Some(loss)
     }
 
     fn check(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
-        model.given(&self.context).check(&self.x)?;
-        match &self.weights {
-            None => Ok(()),
-            weights => FlowError::check_weights(self.examples(model), weights.as_deref()),
-        }
+        let admitted = model.fit(&self.x, &self.context)?;
+        FlowError::check_weights(admitted.batch, self.weights.as_deref())
+    }
+
+    fn check_unread(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
+        let admitted = model.fit_unread(&self.x, &self.context)?;
+        FlowError::check_weights(admitted.batch, self.weights.as_deref())
     }
 
     fn non_finite_context(&self) -> Option<NonFiniteContext> {
@@ -164,9 +185,9 @@ where
     }
 
     fn examples(&self, model: &Flow<B, P, D, C, S>) -> usize {
-        // Data that the surjection does not accept has no examples, and the update returns an
-        // error.
-        model.surjection.check(&self.x).map_or(0, |lifted| lifted[0])
+        // Data of a shape that the surjection does not accept has no examples, and the update
+        // returns an error.
+        model.surjection.shape(&self.x).map_or(0, |lifted| lifted[0])
     }
 
     fn mean_weight(&self) -> f64 {
@@ -199,7 +220,7 @@ where
     }
 
     fn gradient_fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
-        let Admitted { batch, placement, .. } = model.fit(&self.x, &self.context).ok()?;
+        let Admitted { batch, placement, .. } = model.fit_unread(&self.x, &self.context).ok()?;
         let noise = model.given(&self.context).noise(&self.x);
         let device = model.devices().into_iter().next().unwrap_or(placement.device).autodiff();
         let mut search = GradientSearch::new(model, device.clone())?;

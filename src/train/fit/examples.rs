@@ -61,7 +61,8 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 
     /// The examples at some places, on a device: as many rows as places, or an error that says how
-    /// many there are. Data that the flow does not accept is not counted: its own check says more.
+    /// many there are. Data of a shape that the flow does not accept is not counted: its own check
+    /// says more.
     pub(super) fn batch<F>(
         &self,
         places: &[usize],

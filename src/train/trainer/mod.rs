@@ -155,8 +155,9 @@ impl<M: Module> Trainer<M> {
     ///
     /// # Errors
     /// As [`Trainer::update`], except [`TrainError::UnknownDims`]; [`TrainError::Config`] for an
-    /// objective without elements; [`TrainError::Batch`] if the batch does not fit the model;
-    /// [`TrainError::NonFiniteContext`], which the policy [`NonFinite`](super::NonFinite) treats
+    /// objective without elements; [`TrainError::Batch`] if the batch does not fit the model, or
+    /// has values outside the range of the model, whatever the policy
+    /// [`NonFinite`](super::NonFinite); [`TrainError::NonFiniteContext`], which that policy treats
     /// like a loss that is not finite.
     pub fn update_on<O: Objective<M>>(
         &mut self,
@@ -181,7 +182,7 @@ impl<M: Module> Trainer<M> {
         let _scope = Seeded::hold(device);
         let seeds = StepSeed::new(self.config.seed);
         let model = &self.working_copy();
-        parts.iter().try_for_each(|part| part.check(model))?;
+        parts.iter().try_for_each(|part| part.check_unread(model))?;
         let first = parts.first().ok_or(TrainError::NoBatch)?;
         let (dims, provenance) = (first.dims(model), first.provenance());
         ConfigError::positive("Objective", "dims", dims)?;
@@ -189,6 +190,10 @@ impl<M: Module> Trainer<M> {
         let weight = mean_weight(model, parts)?;
         let mut attempt = self.attempt(device, model, parts, nats_per_unit);
         if let Err((index, error)) = &mut attempt {
+            if let TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteContext { .. } = error {
+                // Values outside the range of the model have a loss of NaN, and this error instead.
+                parts.iter().try_for_each(|part| part.check(model))?;
+            }
             match error {
                 TrainError::NonFiniteLoss { fault, .. } => {
                     self.pass(device, seeds.part(*index as u64), &mut None).seed();
