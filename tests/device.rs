@@ -1,12 +1,13 @@
 //! The model on the device that `BURN_DEVICE` names, against the CPU.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::bijector::replay::Replay;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
     Resolution, StageConfig, VariationalConfig,
 };
+use flowkit::random::Seeded;
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
     Density, FlowError, Mixing, Pattern, Surjection, UniformDequantization,
@@ -107,6 +108,33 @@ fn three_updates_change_the_loss() {
     }
     let after = loss(&trainer);
     assert!(after > before + 1.0, "{before} {after}");
+}
+
+/// The key of the stream reaches the host with the loss of an update, and by itself at the end of a
+/// scope: it is the same one.
+#[test]
+fn what_follows_an_update_is_what_follows_a_scope() {
+    let Some(plain) = device() else { return };
+    let device = plain.clone().autodiff();
+    device.seed(4);
+    let model = config().build(&device).unwrap().initialize(levels(&device)).unwrap();
+    let after = |before: u64, step: &dyn Fn()| -> Vec<f32> {
+        plain.seed(before);
+        step();
+        let drawn = Tensor::<1>::random([6], Distribution::Default, &plain);
+        drawn.into_data().iter().collect()
+    };
+    let scope = || drop(Seeded::new(&plain, 7));
+    let update = |seed: u64| {
+        let config = TrainerConfig::new().with_seed(seed);
+        let mut trainer = Trainer::new(model.clone(), config).unwrap();
+        trainer.update_on(&device, &NegativeLogLikelihood::new(levels(&device))).unwrap();
+    };
+    let expected = after(1, &scope);
+    assert_eq!(after(1, &|| update(0)), expected);
+    assert_eq!(after(1, &|| update(5)), expected);
+    assert_ne!(after(2, &|| update(0)), expected);
+    assert_eq!(after(2, &|| update(0)), after(2, &scope));
 }
 
 /// The levels with one that is outside the range, in the fourth image.

@@ -5,6 +5,10 @@
 //!                                                        the device samples before the scope
 //! after   the device is seeded with `key`
 //! ```
+//! The eight numbers stay on the device while the scope lasts. They are copied to the host when it
+//! ends; an update of a [`Trainer`](crate::train::Trainer) on a GPU copies them together with its
+//! loss, so they cost no copy of their own.
+//!
 //! burn's generator is global to a backend. It can be seeded and sampled, but its state can be
 //! neither read nor restored. So the random numbers after a scope are not those that would have
 //! been sampled without it. They depend only on the state before the scope, and on nothing within
@@ -30,13 +34,22 @@ const KEY_SAMPLES: usize = 8;
 /// A key from the state of the device's generator, which advances. One device-to-host copy; `Err`
 /// holds what the device reported.
 pub(crate) fn key(device: &Device) -> Result<u64, String> {
-    let device = device.clone().without_autodiff();
-    let samples =
-        Tensor::<1>::random([KEY_SAMPLES], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
+    read(sampled(&device.clone().without_autodiff()))
+}
+
+/// The numbers that make a key, on a device without autodiff.
+fn sampled(device: &Device) -> Tensor<1> {
+    Tensor::random([KEY_SAMPLES], Distribution::Uniform(0.0, 1.0), (device, DType::F32))
+}
+
+/// The key of numbers on a device. One device-to-host copy.
+fn read(samples: Tensor<1>) -> Result<u64, String> {
     let samples = samples.try_into_data().map_err(|error| error.to_string())?;
-    Ok(samples
-        .iter::<f32>()
-        .fold(GAMMA, |key, sample| mix(key.wrapping_add(u64::from(sample.to_bits())))))
+    Ok(mixed(samples.iter::<f32>()))
+}
+
+fn mixed(samples: impl Iterator<Item = f32>) -> u64 {
+    samples.fold(GAMMA, |key, sample| mix(key.wrapping_add(u64::from(sample.to_bits()))))
 }
 
 /// A scope in which a device samples from a seed. When it is dropped, also after an error or a
@@ -66,12 +79,20 @@ pub(crate) fn key(device: &Device) -> Result<u64, String> {
 #[must_use = "the scope ends where this is dropped"]
 pub struct Seeded {
     device: Device,
-    /// Seed from which the stream continues; `None` for a device that no longer returns numbers.
-    key: Option<u64>,
+    key: Key,
+}
+
+/// The seed from which a stream continues.
+#[derive(Debug)]
+enum Key {
+    /// The numbers that make it, which are still on the device.
+    Sampled(Tensor<1>),
+    Read(u64),
 }
 
 impl Seeded {
-    /// Samples eight numbers from the device (one device-to-host copy), then seeds it with `seed`.
+    /// Samples eight numbers from the device, then seeds it with `seed`. The numbers are copied to
+    /// the host when the scope ends (one device-to-host copy).
     pub fn new(device: &Device, seed: u64) -> Self {
         let scope = Self::hold(device);
         device.seed(seed);
@@ -80,20 +101,47 @@ impl Seeded {
 
     /// A scope that is not yet seeded.
     pub(crate) fn hold(device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        let samples = sampled(&device);
+        // A device that queues operations samples the numbers now, before anything within the
+        // scope. An error here is one of the copy as well.
+        device.flush().ok();
+        Self { key: Key::Sampled(samples), device }
+    }
+
+    /// The numbers that make the key, if they are still to be copied to the host.
+    pub(crate) fn unread(&self) -> Option<&Tensor<1>> {
+        match &self.key {
+            Key::Sampled(samples) => Some(samples),
+            Key::Read(_) => None,
+        }
+    }
+
+    /// Takes the values of [`Seeded::unread`], copied together with others.
+    pub(crate) fn take(&mut self, samples: impl Iterator<Item = f32>) {
+        self.key = Key::Read(mixed(samples));
+    }
+
+    fn restore(&self) {
+        let key = match &self.key {
+            Key::Sampled(samples) => read(samples.clone()),
+            Key::Read(key) => Ok(*key),
+        };
         // A lost device has no stream to restore. The next operation on it reports the loss.
-        Self { device: device.clone().without_autodiff(), key: key(device).ok() }
+        if let Ok(key) = key {
+            self.device.seed(key);
+        }
     }
 }
 
 impl Drop for Seeded {
     fn drop(&mut self) {
-        let Some(key) = self.key else { return };
         if thread::panicking() {
             // A device whose server is gone panics here. A second panic would end the process and
             // hide the first.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.device.seed(key)));
+            let _ = catch_unwind(AssertUnwindSafe(|| self.restore()));
         } else {
-            self.device.seed(key);
+            self.restore();
         }
     }
 }

@@ -6,22 +6,24 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::gradient::device_error;
+use super::read_together::read_together;
 use super::trained::no_gradient;
 use super::{Objective, Purpose, StepSeed, TrainError};
 use crate::bijector::replay::{
     DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled,
 };
 use crate::kernel::global_norm;
+use crate::random::Seeded;
 
 /// The loss of update `step`, in nats per example.
 pub(super) enum Loss {
     /// On the host, and finite.
     Known(f64),
-    /// On a GPU. A copy to the host waits for all that the GPU has to do, so it waits for the
-    /// gradient's norm, and both are one copy.
+    /// On a GPU. A copy to the host waits for all that the GPU has to do, so the loss is copied
+    /// together with the gradient's norm.
     OnDevice { loss: Box<Tensor<1>>, step: u64 },
 }
 
@@ -39,27 +41,42 @@ impl Loss {
         }
     }
 
-    /// Loss and norm on the host, in one copy where possible.
+    /// Loss and norm on the host. On a GPU they and the key of `scope` are one copy.
     ///
     /// # Errors
     /// [`TrainError::NonFiniteLoss`]; [`TrainError::Device`].
-    pub fn read_with(self, norm: Tensor<1>) -> Result<(f64, f64), TrainError> {
+    pub fn read_with(self, norm: Tensor<1>, scope: &mut Seeded) -> Result<(f64, f64), TrainError> {
         match self {
-            Self::OnDevice { loss, step }
-                if loss.dtype() == norm.dtype() && loss.device() == norm.device() =>
-            {
-                // One launch that reads both: a device marks what it could not write, and a launch
-                // for each of them, as in `cat`, would clear the mark of the first.
-                let second = Tensor::<1, Bool>::from_data([false, true], &loss.device());
-                let both = loss.expand([2]).mask_where(second, norm.expand([2]));
-                let both = both.try_into_data().map_err(device_error)?;
-                let mut both = both.iter::<f64>();
-                let (loss, norm) = (both.next(), both.next());
-                Ok((finite(step, loss.unwrap_or(f64::NAN))?, norm.unwrap_or(f64::NAN)))
+            Self::OnDevice { loss, step } if loss.device() == norm.device() => {
+                let [loss, norm] = copied([*loss, norm], scope)?;
+                Ok((finite(step, loss)?, norm))
             }
-            loss => Ok((loss.read()?, norm.try_into_scalar::<f64>().map_err(device_error)?)),
+            loss => {
+                let loss = loss.read()?;
+                let [norm] = copied([norm], scope)?;
+                Ok((loss, norm))
+            }
         }
     }
+}
+
+/// The values of tensors `[1]` on one device. On a GPU the key of `scope`, if it is on that device
+/// and was not copied before, is part of the same copy.
+fn copied<const N: usize>(
+    values: [Tensor<1>; N],
+    scope: &mut Seeded,
+) -> Result<[f64; N], TrainError> {
+    let beside = |samples: &&Tensor<1>| {
+        values.iter().all(|value| {
+            value.device() == samples.device() && global_norm::SERVED.serves_on_gpu(value)
+        })
+    };
+    let key = scope.unread().filter(beside).cloned();
+    let copied = read_together(values.into_iter().chain(key).collect()).map_err(device_error)?;
+    if let Some(samples) = copied.get(N) {
+        scope.take(samples.iter().map(|&sample| sample as f32));
+    }
+    Ok(std::array::from_fn(|index| copied[index][0]))
 }
 
 /// The loss of update `step`, if it is finite.

@@ -44,6 +44,7 @@ pub mod objective;
 pub mod optimizer;
 mod parameter_path;
 pub mod precision;
+mod read_together;
 mod saved_flow;
 pub mod schedule;
 mod state_fault;

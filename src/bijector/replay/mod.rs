@@ -49,7 +49,7 @@ pub struct Cotangent<const D: usize> {
 /// The random draws of a leaf come from a seed that depends on the replay's seed and on the leaf's
 /// place. After the leaf, the device's stream continues in a way that depends only on its state
 /// before, as after a [`Seeded`](crate::random::Seeded) scope.
-/// [`Flow::replay`](crate::Flow::replay) saves that state once, with one device-to-host copy; a
+/// [`Flow::replay`](crate::Flow::replay) restores that state once, with one device-to-host copy; a
 /// replay through a bijector alone does so at every leaf.
 #[derive(Debug)]
 pub struct Replay<C: Context> {

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use super::Trainer;
 use super::state::State;
 use crate::bijector::replay::DriftGuard;
+use crate::random::Seeded;
 use crate::train::batch_gradient::{BatchGradient, Pass};
 use crate::train::gradient::clip;
 use crate::train::headroom::{Headroom, Overflow};
@@ -63,12 +64,14 @@ impl<M: Module> Trainer<M> {
         }
     }
 
-    /// Makes the update, or returns an error and changes nothing.
+    /// Makes the update, or returns an error and changes nothing. `scope` is that of the update's
+    /// random numbers.
     pub(super) fn apply(
         &mut self,
         found: BatchGradient,
         guard: Option<DriftGuard>,
         nats_per_unit: f64,
+        scope: &mut Seeded,
     ) -> Result<Update, TrainError> {
         let step = self.step + 1;
         let BatchGradient { loss: unread, gradients, drift } = found;
@@ -79,7 +82,7 @@ impl<M: Module> Trainer<M> {
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let mut loss = f64::NAN;
         let read = |norm| {
-            let (read_loss, norm) = unread.read_with(norm)?;
+            let (read_loss, norm) = unread.read_with(norm, scope)?;
             loss = read_loss;
             Ok(norm)
         };

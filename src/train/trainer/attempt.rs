@@ -11,6 +11,7 @@ use burn::tensor::Device;
 
 use super::Trainer;
 use crate::bijector::replay::GradientMemory;
+use crate::random::Seeded;
 use crate::train::batch_gradient::BatchGradient;
 use crate::train::{Objective, StepSeed, TrainError, Update};
 
@@ -23,15 +24,16 @@ impl<M: Module> Trainer<M> {
         model: &M,
         parts: &[O],
         nats_per_unit: f64,
+        scope: &mut Seeded,
     ) -> Result<Update, (usize, TrainError)> {
-        let first = self.try_once(device, model, parts, nats_per_unit, false);
+        let first = self.try_once(device, model, parts, nats_per_unit, scope, false);
         let rebuilds = matches!(self.config.gradient_memory, GradientMemory::Reversible { .. });
         match first {
             // A loss scale that is too large may be the cause too, and is reduced first.
             Err((_, TrainError::NonFiniteGradient { .. }))
                 if rebuilds && self.smaller_scale().is_none() =>
             {
-                self.try_once(device, model, parts, nats_per_unit, true)
+                self.try_once(device, model, parts, nats_per_unit, scope, true)
             }
             first => first,
         }
@@ -43,6 +45,7 @@ impl<M: Module> Trainer<M> {
         model: &M,
         parts: &[O],
         nats_per_unit: f64,
+        scope: &mut Seeded,
         in_doubt: bool,
     ) -> Result<Update, (usize, TrainError)> {
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
@@ -54,6 +57,6 @@ impl<M: Module> Trainer<M> {
             pass.in_doubt = in_doubt;
             Ok(self.master(pass.run(model, part)?))
         })?;
-        self.apply(found, guard, nats_per_unit).map_err(|error| (0, error))
+        self.apply(found, guard, nats_per_unit, scope).map_err(|error| (0, error))
     }
 }

@@ -131,7 +131,7 @@ impl<M: Module> Trainer<M> {
         loss: impl FnOnce(&M) -> Tensor<1>,
     ) -> Result<Update, TrainError> {
         let nats_per_unit = self.nats_per_unit(None)?;
-        let _scope = Seeded::hold(device);
+        let mut scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
         let pass = self.pass(device, seeds, &mut guard);
         let found = match pass.gradient_memory {
@@ -142,7 +142,7 @@ impl<M: Module> Trainer<M> {
             }
             gradient_memory => Err(TrainError::NoReplay { gradient_memory }),
         };
-        let attempt = found.and_then(|found| self.apply(found, guard, nats_per_unit));
+        let attempt = found.and_then(|found| self.apply(found, guard, nats_per_unit, &mut scope));
         self.settle(attempt)
     }
 
@@ -179,7 +179,7 @@ impl<M: Module> Trainer<M> {
         device: &Device,
         parts: &[O],
     ) -> Result<Update<BitsPerDim<O::Provenance>>, TrainError> {
-        let _scope = Seeded::hold(device);
+        let mut scope = Seeded::hold(device);
         let seeds = StepSeed::new(self.config.seed);
         let model = &self.working_copy();
         parts.iter().try_for_each(|part| part.check_unread(model))?;
@@ -188,7 +188,7 @@ impl<M: Module> Trainer<M> {
         ConfigError::positive("Objective", "dims", dims)?;
         let nats_per_unit = self.nats_per_unit(Some(dims))?;
         let weight = mean_weight(model, parts)?;
-        let mut attempt = self.attempt(device, model, parts, nats_per_unit);
+        let mut attempt = self.attempt(device, model, parts, nats_per_unit, &mut scope);
         if let Err((index, error)) = &mut attempt {
             if let TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteContext { .. } = error {
                 // Values outside the range of the model have a loss of NaN, and this error instead.
