@@ -8,12 +8,12 @@
 //! | launch | one unit or cube computes | reads | writes |
 //! |---|---|---|---|
 //! | forward | a position of `y` | `x` three times, gain and shift | `y` |
-//! | backward | a position of the gradient of `x`, and its statistics | `x` three times, the gradient of `y` and the gain twice | `gx`, `[3, B·P]` |
-//! | backward | a cube: one channel of the gradients of gain and shift | `x`, the gradient of `y`, the statistics once a channel | `2·C` elements |
+//! | backward | a position of the gradient of `x`; a cube adds to those of gain and shift | `x` three times, the gradient of `y` and the gain twice | `gx`, the sums of each cube |
+//! | backward | a cube: one channel of the gradient of gain or shift | the sums of each cube | `2·C` elements |
 //!
 //! A pass over a tensor is `B·C·P` elements of its type. The second and third pass of a unit read
-//! what the unit has just read, which may still be in a cache. The statistics are of the
-//! arithmetic's type, and `3/C` of a pass.
+//! what the unit has just read, which may still be in a cache. [`columns`] describes the sums of a
+//! cube, `1/128` of a pass.
 //!
 //! # Numerics
 //! The mean of a first pass is rounded to the precision of `x`, which may be coarser than the
@@ -23,21 +23,22 @@
 //! order: there is no atomic addition, and each run gives the same result.
 
 use burn::backend::tensor::FloatTensor;
+use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
 use super::{ChannelNormGradient, ChannelNormOps};
-use crate::kernel::cube::reduce::sum_of_units;
-use crate::kernel::cube::{
-    UNITS, arithmetic, cube_each, empty, empty_images, empty_in, scalar, types, unit_each,
-};
+use crate::kernel::cube::columns::{self, ROUND};
+use crate::kernel::cube::{empty_images, scalar, types, unit_each};
 use crate::kernel::operands::operands;
 
-/// Rows of the statistics `[3, B·P]`: mean, correction and scale of [`Moments`].
-const STATISTICS: usize = 3;
+/// Sums for each channel: the gradients of gain and shift.
+const KINDS: usize = 2;
+
+/// Channels of a round of sums.
+const CHANNELS: usize = ROUND / KINDS;
 
 /// The channels of one position.
 #[derive(CubeType, Clone, Copy)]
@@ -46,7 +47,6 @@ pub struct Channels {
     first: usize,
     /// Distance from one to the next.
     stride: usize,
-    count: usize,
 }
 
 #[cube]
@@ -64,7 +64,7 @@ pub fn channels_of<F: Float>(images: &Tensor<F>, position: usize) -> Channels {
     let (row, column) = (position / width % height, position % width);
     let example = position / (width * height);
     let first = example * images.stride(0) + row * images.stride(2) + column * images.stride(3);
-    Channels { first, stride: images.stride(1), count: images.shape(1) }
+    Channels { first, stride: images.stride(1) }
 }
 
 /// Number of positions of a batch.
@@ -93,30 +93,10 @@ pub fn normalized<N: Float>(x: N, moments: &Moments<N>) -> N {
 /// The moments from the sums over the channels of `x − mean` and of its square. Rounding may make
 /// the variance of equal channels negative.
 #[cube]
-fn moments_from<N: Float>(mean: N, centred: N, squares: N, count: N, epsilon: N) -> Moments<N> {
+pub fn moments_from<N: Float>(mean: N, centred: N, squares: N, count: N, epsilon: N) -> Moments<N> {
     let correction = centred / count;
     let variance = N::max(squares / count - correction * correction, N::new(0.0));
     Moments::<N> { mean, correction, scale: N::new(1.0) / N::sqrt(variance + epsilon) }
-}
-
-/// The moments of the channels of a position, from their sum.
-#[cube]
-pub fn moments<F: Float, N: Float>(
-    x: &Tensor<F>,
-    channels: &Channels,
-    sum: N,
-    epsilon: N,
-) -> Moments<N> {
-    let count = N::cast_from(channels.count as u32);
-    let mean = sum / count;
-    let mut centred = N::new(0.0);
-    let mut squares = N::new(0.0);
-    for channel in 0..channels.count {
-        let difference = N::cast_from(x[channels.at(channel)]) - mean;
-        centred += difference;
-        squares += difference * difference;
-    }
-    moments_from::<N>(mean, centred, squares, count, epsilon)
 }
 
 /// What the gradient of `x` at a position depends on, beside its own channel.
@@ -129,33 +109,14 @@ pub struct Backward<N: Float> {
     product: N,
 }
 
-/// The above from the sum of the channels, in one pass over `x`, the gain and the gradient of `y`,
-/// whose channels are `of_y`.
+/// The above from sums over the channels, with `x − mean` for `u` in the last of them.
 #[cube]
-pub fn backward_sums<F: Float, N: Float>(
-    x: &Tensor<F>,
-    gain: &Tensor<F>,
-    gradient: &Tensor<F>,
-    channels: &Channels,
-    of_y: &Channels,
-    sum: N,
-    epsilon: N,
+pub fn backward_from<N: Float>(
+    moments: Moments<N>,
+    weighted: N,
+    product: N,
+    count: N,
 ) -> Backward<N> {
-    let count = N::cast_from(channels.count as u32);
-    let mean = sum / count;
-    let mut centred = N::new(0.0);
-    let mut squares = N::new(0.0);
-    let mut weighted = N::new(0.0);
-    let mut product = N::new(0.0);
-    for channel in 0..channels.count {
-        let difference = N::cast_from(x[channels.at(channel)]) - mean;
-        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[of_y.at(channel)]);
-        centred += difference;
-        squares += difference * difference;
-        weighted += of_u;
-        product += of_u * difference;
-    }
-    let moments = moments_from::<N>(mean, centred, squares, count, epsilon);
     let product = (product - moments.correction * weighted) * moments.scale / count;
     Backward::<N> { moments, weighted: weighted / count, product }
 }
@@ -165,15 +126,6 @@ pub fn backward_sums<F: Float, N: Float>(
 pub fn gradient_of<N: Float>(x: N, of_u: N, sums: &Backward<N>) -> N {
     let u = normalized::<N>(x, &sums.moments);
     (of_u - sums.weighted - u * sums.product) * sums.moments.scale
-}
-
-/// Writes the moments of a position.
-#[cube]
-pub fn write_moments<N: Float>(statistics: &mut Tensor<N>, position: usize, moments: &Moments<N>) {
-    let rows = statistics.len() / STATISTICS;
-    statistics[position] = moments.mean;
-    statistics[rows + position] = moments.correction;
-    statistics[2 * rows + position] = moments.scale;
 }
 
 #[cube(launch)]
@@ -195,7 +147,16 @@ fn forward_kernel<F: Float, N: Float>(
     for channel in 0..count {
         sum += N::cast_from(x[channels.at(channel)]);
     }
-    let moments = moments::<F, N>(x, &channels, sum, epsilon.get::<N>());
+    let divisor = N::cast_from(count as u32);
+    let mean = sum / divisor;
+    let mut centred = N::new(0.0);
+    let mut squares = N::new(0.0);
+    for channel in 0..count {
+        let difference = N::cast_from(x[channels.at(channel)]) - mean;
+        centred += difference;
+        squares += difference * difference;
+    }
+    let moments = moments_from::<N>(mean, centred, squares, divisor, epsilon.get::<N>());
     let of_y = channels_of::<F>(&*y, ABSOLUTE_POS);
     for channel in 0..count {
         let u = normalized::<N>(N::cast_from(x[channels.at(channel)]), &moments);
@@ -210,100 +171,61 @@ fn backward_kernel<F: Float, N: Float>(
     gain: &Tensor<F>,
     gradient: &Tensor<F>,
     of_x: &mut Tensor<F>,
-    statistics: &mut Tensor<N>,
+    partials: &mut Tensor<N>,
     epsilon: InputScalar,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
-    if ABSOLUTE_POS >= positions_of::<F>(x) {
-        terminate!();
-    }
     let count = gain.len();
+    let inside = ABSOLUTE_POS < positions_of::<F>(x);
     let channels = channels_of::<F>(x, ABSOLUTE_POS);
-    let mut sum = N::new(0.0);
-    for channel in 0..count {
-        sum += N::cast_from(x[channels.at(channel)]);
-    }
     let of_y = channels_of::<F>(gradient, ABSOLUTE_POS);
-    let sums = backward_sums::<F, N>(x, gain, gradient, &channels, &of_y, sum, epsilon.get::<N>());
-    write_moments::<N>(statistics, ABSOLUTE_POS, &sums.moments);
     let written = channels_of::<F>(&*of_x, ABSOLUTE_POS);
-    for channel in 0..count {
-        let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[of_y.at(channel)]);
-        let here = N::cast_from(x[channels.at(channel)]);
-        of_x[written.at(channel)] = F::cast_from(gradient_of::<N>(here, of_u, &sums));
-    }
-}
-
-#[cube(launch)]
-fn parameters_kernel<F: Float, N: Float>(
-    x: &Tensor<F>,
-    gradient: &Tensor<F>,
-    statistics: &Tensor<N>,
-    of_gain: &mut Tensor<F>,
-    of_shift: &mut Tensor<F>,
-    #[define(F)] _storage: ElemType,
-    #[define(N)] _arithmetic: ElemType,
-) {
-    let count = of_gain.len();
-    let rows = statistics.len() / STATISTICS;
-    let mut by_gain = N::new(0.0);
-    let mut by_shift = N::new(0.0);
-    // The grid may have more cubes than there are channels.
-    if CUBE_POS < count {
-        let mut position = UNIT_POS as usize;
-        while position < rows {
-            let moments = Moments::<N> {
-                mean: statistics[position],
-                correction: statistics[rows + position],
-                scale: statistics[2 * rows + position],
-            };
-            let of_y = channels_of::<F>(gradient, position).at(CUBE_POS);
-            let here = N::cast_from(gradient[of_y]);
-            let index = channels_of::<F>(x, position).at(CUBE_POS);
-            by_gain += here * normalized::<N>(N::cast_from(x[index]), &moments);
-            by_shift += here;
-            position += UNITS as usize;
+    let divisor = N::cast_from(count as u32);
+    let mut mean = N::new(0.0);
+    let mut centred = N::new(0.0);
+    let mut squares = N::new(0.0);
+    let mut weighted = N::new(0.0);
+    let mut product = N::new(0.0);
+    if inside {
+        for channel in 0..count {
+            mean += N::cast_from(x[channels.at(channel)]);
+        }
+        mean /= divisor;
+        for channel in 0..count {
+            let difference = N::cast_from(x[channels.at(channel)]) - mean;
+            let of_u = N::cast_from(gain[channel]) * N::cast_from(gradient[of_y.at(channel)]);
+            centred += difference;
+            squares += difference * difference;
+            weighted += of_u;
+            product += of_u * difference;
         }
     }
-    let by_gain = sum_of_units::<N>(by_gain);
-    let by_shift = sum_of_units::<N>(by_shift);
-    if UNIT_POS == 0 && CUBE_POS < count {
-        of_gain[CUBE_POS] = F::cast_from(by_gain);
-        of_shift[CUBE_POS] = F::cast_from(by_shift);
+    let moments = moments_from::<N>(mean, centred, squares, divisor, epsilon.get::<N>());
+    let sums = backward_from::<N>(moments, weighted, product, divisor);
+    let mut columns = columns::new_columns::<N>();
+    for round in 0..count.div_ceil(CHANNELS) {
+        #[unroll]
+        for each in 0..CHANNELS {
+            let channel = round * CHANNELS + each;
+            let mut by_gain = N::new(0.0);
+            let mut by_shift = N::new(0.0);
+            if inside && channel < count {
+                let here = N::cast_from(x[channels.at(channel)]);
+                by_shift = N::cast_from(gradient[of_y.at(channel)]);
+                by_gain = by_shift * normalized::<N>(here, &sums.moments);
+                let of_u = N::cast_from(gain[channel]) * by_shift;
+                of_x[written.at(channel)] = F::cast_from(gradient_of::<N>(here, of_u, &sums));
+            }
+            columns::put::<N>(&mut columns, each, by_gain);
+            columns::put::<N>(&mut columns, CHANNELS + each, by_shift);
+        }
+        let sum = columns::sum_of_column::<N>(&mut columns);
+        let unit = UNIT_POS as usize;
+        let channel = round * CHANNELS + unit % CHANNELS;
+        let index = unit / CHANNELS * count + channel;
+        columns::write_partial::<N>(partials, index, channel < count, sum);
     }
-}
-
-/// The statistics `[3, B·P]` of the positions of `x`, which are not written yet.
-pub fn statistics_of(x: &CubeTensor) -> CubeTensor {
-    let [batch, _, height, width] = x.meta.shape().dims();
-    empty_in(x, arithmetic(x.dtype), [STATISTICS, batch * height * width])
-}
-
-/// The gradients of gain and shift, `[1, C, 1, 1]`, from the input of the norm, the gradient of its
-/// result, and the statistics.
-pub fn of_parameters(
-    x: CubeTensor,
-    gradient: CubeTensor,
-    statistics: CubeTensor,
-) -> (CubeTensor, CubeTensor) {
-    let [_, channels, _, _] = x.meta.shape().dims();
-    let (of_gain, of_shift) = (empty(&x, [1, channels, 1, 1]), empty(&x, [1, channels, 1, 1]));
-    let (count, units) = cube_each(&x, channels);
-    let (storage, arithmetic) = types(x.dtype);
-    parameters_kernel::launch(
-        &of_gain.client,
-        count,
-        units,
-        x.into_tensor_arg(),
-        gradient.into_tensor_arg(),
-        statistics.into_tensor_arg(),
-        of_gain.clone().into_tensor_arg(),
-        of_shift.clone().into_tensor_arg(),
-        storage,
-        arithmetic,
-    );
-    (of_gain, of_shift)
 }
 
 impl ChannelNormOps for CubeBackend {
@@ -344,24 +266,28 @@ impl ChannelNormGradient for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         check(operands!("channel_norm_backward", x, gain, gradient));
         let gain = into_contiguous(gain);
-        let shape @ [batch, _, height, width] = x.meta.shape().dims();
-        let (of_x, statistics) = (empty_images(&x, shape), statistics_of(&x));
-        let (count, units) = unit_each(&x, batch * height * width);
+        let shape @ [batch, channels, height, width] = x.meta.shape().dims();
+        let positions = batch * height * width;
+        let of_x = empty_images(&x, shape);
+        let partials = columns::partials_of(&x, KINDS * channels, positions);
+        let (count, units) = unit_each(&x, positions.max(1));
         let (storage, arithmetic) = types(x.dtype);
         backward_kernel::launch(
             &of_x.client,
             count,
             units,
-            x.clone().into_tensor_arg(),
+            x.into_tensor_arg(),
             gain.into_tensor_arg(),
-            gradient.clone().into_tensor_arg(),
+            gradient.into_tensor_arg(),
             of_x.clone().into_tensor_arg(),
-            statistics.clone().into_tensor_arg(),
-            scalar(epsilon, x.dtype),
+            partials.clone().into_tensor_arg(),
+            scalar(epsilon, of_x.dtype),
             storage,
             arithmetic,
         );
-        let (of_gain, of_shift) = of_parameters(x, gradient, statistics);
+        let of_parameter = || Shape::new([1, channels, 1, 1]);
+        let [of_gain, of_shift] =
+            columns::totals(partials, &of_x, [of_parameter(), of_parameter()]);
         (of_x, of_gain, of_shift)
     }
 }

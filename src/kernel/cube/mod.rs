@@ -7,6 +7,7 @@
 //!
 //! Kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
 
+pub mod columns;
 pub mod double;
 pub mod many;
 pub mod reduce;
