@@ -54,13 +54,18 @@ fn fields([launches, read, written]: [u64; 3]) -> Json {
     json!({ "launches": launches, "read_bytes": read, "written_bytes": written })
 }
 
-/// Name of a kernel's type, with its parameter if there is one only.
-fn short(name: &str) -> String {
-    let name = type_name_format(name, TypeNameFormatLevel::Balanced);
-    match *name.split(" | ").collect::<Vec<_>>() {
+/// Name of a kernel's type, with its parameter if there is one only. That of a kernel of this crate
+/// begins with its operation.
+fn short(path: &str) -> String {
+    let name = type_name_format(path, TypeNameFormatLevel::Balanced);
+    let name = match *name.split(" | ").collect::<Vec<_>>() {
         [kernel, parameter] => format!("{kernel}<{parameter}>"),
         [kernel, ..] => kernel.to_owned(),
         [] => name,
+    };
+    match path.strip_prefix("flowkit::kernel::").and_then(|path| path.split("::").next()) {
+        Some(operation) => format!("{operation}::{name}"),
+        None => name,
     }
 }
 

@@ -4,8 +4,8 @@ use cubecl::prelude::*;
 
 use super::forward::bases;
 use super::tile::{
-    EACH, Four, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store, unit_x,
-    unit_y,
+    Block, EACH, Four, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store,
+    unit_x, unit_y,
 };
 
 /// `D_i = Σ_c g_ci o_ci`; a unit computes one.
@@ -46,32 +46,25 @@ fn probability<N: Float>(score: Four<N>, log_sum: Four<N>) -> Four<N> {
 }
 
 /// `dq` of a block of queries.
-#[cube(launch)]
-pub fn query_kernel<F: Float, N: Float>(
+#[cube]
+fn of_queries<F: Float, N: Float>(
+    own: &mut Shared<[Four<N>]>,
+    others: &mut Shared<[Four<N>]>,
+    weights: &mut Shared<[Four<N>]>,
     projected: &Tensor<F>,
     log_sums: &Tensor<N>,
     deltas: &Tensor<N>,
     gradient: &Tensor<F>,
     of_projected: &mut Tensor<F>,
-    heads: u32,
-    channels: u32,
-    positions: u32,
-    cubes: u32,
-    scale: InputScalar,
+    here: &Block,
+    heads: usize,
+    scale: Four<N>,
     #[comptime] split: Split,
-    #[define(F)] _storage: ElemType,
-    #[define(N)] _arithmetic: ElemType,
 ) {
     let held = comptime!(split.held());
-    let here = block(channels, positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize);
+    let (query, key, value) = bases(here, heads);
     let mixed = here.head * here.channels * here.positions;
-    let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
-
-    let mut own = new_tile::<N>();
-    let mut others = new_tile::<N>();
-    let mut weights = new_tile::<N>();
 
     let mut scores = Array::<Four<N>>::new(EACH);
     let mut slopes = Array::<Four<N>>::new(EACH);
@@ -92,26 +85,26 @@ pub fn query_kernel<F: Float, N: Float>(
         let start = keys * SIDE;
         inner::<F, N>(
             &mut scores,
-            &mut own,
-            &mut others,
+            own,
+            others,
             projected,
             projected,
             query,
             key,
             start,
-            &here,
+            here,
             split,
         );
         inner::<F, N>(
             &mut slopes,
-            &mut own,
-            &mut others,
+            own,
+            others,
             gradient,
             projected,
             mixed,
             value,
             start,
-            &here,
+            here,
             split,
         );
         #[unroll]
@@ -122,45 +115,38 @@ pub fn query_kernel<F: Float, N: Float>(
         }
         add_mixed_group::<F, N>(
             &mut of_queries,
-            &mut others,
-            &weights,
+            others,
+            &*weights,
             projected,
             key,
             start,
-            &here,
+            here,
             split,
         );
     }
-    store::<F, N>(of_projected, &of_queries, scale, query, &here, split);
+    store::<F, N>(of_projected, &of_queries, scale, query, here, split);
 }
 
 /// `dk` and `dv` of a block of keys.
-#[cube(launch)]
-pub fn key_kernel<F: Float, N: Float>(
+#[cube]
+fn of_keys_and_values<F: Float, N: Float>(
+    own: &mut Shared<[Four<N>]>,
+    others: &mut Shared<[Four<N>]>,
+    weights: &mut Shared<[Four<N>]>,
     projected: &Tensor<F>,
     log_sums: &Tensor<N>,
     deltas: &Tensor<N>,
     gradient: &Tensor<F>,
     of_projected: &mut Tensor<F>,
-    heads: u32,
-    channels: u32,
-    positions: u32,
-    cubes: u32,
-    scale: InputScalar,
+    here: &Block,
+    heads: usize,
+    scale: Four<N>,
     #[comptime] split: Split,
-    #[define(F)] _storage: ElemType,
-    #[define(N)] _arithmetic: ElemType,
 ) {
     let held = comptime!(split.held());
-    let here = block(channels, positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize);
+    let (query, key, value) = bases(here, heads);
     let mixed = here.head * here.channels * here.positions;
-    let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
-
-    let mut own = new_tile::<N>();
-    let mut others = new_tile::<N>();
-    let mut weights = new_tile::<N>();
 
     let mut scores = Array::<Four<N>>::new(EACH);
     let mut slopes = Array::<Four<N>>::new(EACH);
@@ -173,26 +159,26 @@ pub fn key_kernel<F: Float, N: Float>(
         let start = queries * SIDE;
         inner::<F, N>(
             &mut scores,
-            &mut own,
-            &mut others,
+            own,
+            others,
             projected,
             projected,
             key,
             query,
             start,
-            &here,
+            here,
             split,
         );
         inner::<F, N>(
             &mut slopes,
-            &mut own,
-            &mut others,
+            own,
+            others,
             projected,
             gradient,
             value,
             mixed,
             start,
-            &here,
+            here,
             split,
         );
         #[unroll]
@@ -213,12 +199,12 @@ pub fn key_kernel<F: Float, N: Float>(
         }
         add_mixed_group::<F, N>(
             &mut of_values,
-            &mut others,
-            &weights,
+            others,
+            &*weights,
             gradient,
             mixed,
             start,
-            &here,
+            here,
             split,
         );
         sync_cube();
@@ -228,16 +214,74 @@ pub fn key_kernel<F: Float, N: Float>(
         }
         add_mixed_group::<F, N>(
             &mut of_keys,
-            &mut others,
-            &weights,
+            others,
+            &*weights,
             projected,
             query,
             start,
-            &here,
+            here,
             split,
         );
     }
-    store::<F, N>(of_projected, &of_keys, scale, key, &here, split);
+    store::<F, N>(of_projected, &of_keys, scale, key, here, split);
     let one = Four::<N>::new(N::new(1.0));
-    store::<F, N>(of_projected, &of_values, one, value, &here, split);
+    store::<F, N>(of_projected, &of_values, one, value, here, split);
+}
+
+/// `dq` in the first `cubes` cubes, `dk` and `dv` in as many others.
+#[cube(launch)]
+pub fn gradient_kernel<F: Float, N: Float>(
+    projected: &Tensor<F>,
+    log_sums: &Tensor<N>,
+    deltas: &Tensor<N>,
+    gradient: &Tensor<F>,
+    of_projected: &mut Tensor<F>,
+    heads: u32,
+    channels: u32,
+    positions: u32,
+    cubes: u32,
+    scale: InputScalar,
+    #[comptime] split: Split,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    let first_of_keys = cubes as usize;
+    let of_queries_here = CUBE_POS < first_of_keys;
+    let index = select(of_queries_here, CUBE_POS, CUBE_POS - first_of_keys);
+    let here = block(index, channels, positions, cubes, split);
+    let scale = Four::<N>::new(scale.get::<N>());
+    let mut own = new_tile::<N>();
+    let mut others = new_tile::<N>();
+    let mut weights = new_tile::<N>();
+    if of_queries_here {
+        of_queries::<F, N>(
+            &mut own,
+            &mut others,
+            &mut weights,
+            projected,
+            log_sums,
+            deltas,
+            gradient,
+            of_projected,
+            &here,
+            heads as usize,
+            scale,
+            split,
+        );
+    } else {
+        of_keys_and_values::<F, N>(
+            &mut own,
+            &mut others,
+            &mut weights,
+            projected,
+            log_sums,
+            deltas,
+            gradient,
+            of_projected,
+            &here,
+            heads as usize,
+            scale,
+            split,
+        );
+    }
 }

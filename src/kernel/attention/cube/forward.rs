@@ -36,7 +36,7 @@ pub fn forward_kernel<F: Float, N: Float>(
     #[define(N)] _arithmetic: ElemType,
 ) {
     let held = comptime!(split.held());
-    let here = block(channels, positions, cubes, split);
+    let here = block(CUBE_POS, channels, positions, cubes, split);
     let (query, key, value) = bases(&here, heads as usize);
     let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());

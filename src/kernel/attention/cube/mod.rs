@@ -15,14 +15,14 @@
 //! a 16-bit type its rounding would be a factor of each probability.
 //!
 //! # Backward pass
-//! `p_ij = e^(s_ij − L_i)` is computed anew from the queries and the keys. Three launches:
+//! `p_ij = e^(s_ij − L_i)` is computed anew from the queries and the keys. Two launches:
 //! 1. `D_i = Σ_c g_ci o_ci`, one query a unit;
-//! 2. `dq`: a cube has a block of queries and goes over the keys;
-//! 3. `dk` and `dv`: a cube has a block of keys and goes over the queries.
+//! 2. `dq`, where a cube has a block of queries and goes over the keys, and in as many other cubes
+//!    `dk` and `dv`, where a cube has a block of keys and goes over the queries.
 //!
-//! The second and the third compute the same probabilities, which costs two of seven products but
-//! needs no atomic additions. Each element is the sum of one unit in a fixed order, so results are
-//! the same in each run.
+//! Both kinds of cubes compute the same probabilities, which costs two of seven products but needs
+//! no atomic additions. Each element is the sum of one unit in a fixed order, so results are the
+//! same in each run.
 //!
 //! # Memory
 //! Shared memory holds three tiles of 32 by 36 elements and, in the forward pass, 8 by 32 partial
@@ -30,9 +30,9 @@
 //! The device holds operands, results, `L` and `D`: it is linear in positions. Let there be
 //! `n = ⌈P/32⌉` blocks, `E = B·F·P` elements, and up to 128 channels a head. The forward pass reads
 //! `3·n·E` elements and writes `E`. The first launch of the backward pass reads `2·E`; the second
-//! reads `5·n·E` and writes `E`; the third reads `6·n·E` and writes `2·E`. `L` and `D` come on top,
-//! one number for each of `d` elements. The cubes of a head read the same elements at about the
-//! same time, so the device's cache serves most of these reads.
+//! reads `5·n·E` for the queries and `6·n·E` for keys and values, and writes `3·E`. `L` and `D` come
+//! on top, one number for each of `d` elements. The cubes of a head read the same elements at about
+//! the same time, so the device's cache serves most of these reads.
 //!
 //! # Any shape
 //! Channels of a head are taken in chunks of at most 32, positions beyond the last are 0 in a tile
@@ -49,7 +49,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use self::backward::{delta_kernel, key_kernel, query_kernel};
+use self::backward::{delta_kernel, gradient_kernel};
 use self::forward::forward_kernel;
 use self::tile::{SIDE, Split, UNITS};
 use super::check;
@@ -65,7 +65,7 @@ struct Call {
     channels: usize,
     positions: usize,
     split: Split,
-    /// Number of cubes that have a block.
+    /// Number of blocks, each of which is one cube's.
     cubes: usize,
 }
 
@@ -88,9 +88,9 @@ impl Call {
         [self.batch, self.heads, self.positions]
     }
 
-    fn grid(&self, like: &CubeTensor) -> (CubeCount, CubeDim) {
+    fn grid(&self, like: &CubeTensor, cubes: usize) -> (CubeCount, CubeDim) {
         let units = CubeDim::new_1d(UNITS as u32);
-        (cubecl::calculate_cube_count_elemwise(&like.client, self.cubes * UNITS, units), units)
+        (cubecl::calculate_cube_count_elemwise(&like.client, cubes * UNITS, units), units)
     }
 
     /// `1/√d`.
@@ -109,7 +109,7 @@ impl AttentionOps for CubeBackend {
         let call = Call::new(&projected, heads);
         let output = empty(&projected, call.mixed());
         let log_sums = empty_in(&projected, arithmetic(projected.dtype), call.each());
-        let (count, units) = call.grid(&projected);
+        let (count, units) = call.grid(&projected, call.cubes);
         let scale = call.scale(&projected);
         let (storage, arithmetic) = types(projected.dtype);
         forward_kernel::launch(
@@ -153,28 +153,8 @@ impl AttentionGradient for CubeBackend {
         let of_projected = empty(&projected, projected.meta.shape().clone());
         let (storage, arithmetic) = types(projected.dtype);
         let scale = call.scale(&projected);
-        let (count, units) = call.grid(&projected);
-        query_kernel::launch(
-            &of_projected.client,
-            count,
-            units,
-            projected.clone().into_tensor_arg(),
-            log_sums.clone().into_tensor_arg(),
-            deltas.clone().into_tensor_arg(),
-            gradient.clone().into_tensor_arg(),
-            of_projected.clone().into_tensor_arg(),
-            heads as u32,
-            call.channels as u32,
-            call.positions as u32,
-            call.cubes as u32,
-            scale,
-            call.split,
-            storage,
-            arithmetic,
-        );
-        let scale = call.scale(&projected);
-        let (count, units) = call.grid(&projected);
-        key_kernel::launch(
+        let (count, units) = call.grid(&projected, 2 * call.cubes);
+        gradient_kernel::launch(
             &of_projected.client,
             count,
             units,

@@ -80,20 +80,25 @@ pub struct Block {
     pub positions: usize,
 }
 
-/// The block of this cube: blocks of one head follow each other.
+/// The block with an index: blocks of one head follow each other.
 #[cube]
-pub fn block(channels: u32, positions: u32, cubes: u32, #[comptime] split: Split) -> Block {
-    let cube = CUBE_POS;
+pub fn block(
+    index: usize,
+    channels: u32,
+    positions: u32,
+    cubes: u32,
+    #[comptime] split: Split,
+) -> Block {
     let chunks = comptime!(split.chunks);
     let blocks = (positions as usize).div_ceil(SIDE);
     let groups = (channels as usize).div_ceil(comptime!(split.width() * split.chunks));
-    let others = cube / blocks;
+    let others = index / blocks;
     Block {
         head: others / groups,
-        start: cube % blocks * SIDE,
+        start: index % blocks * SIDE,
         chunk: others % groups * chunks,
         channels: channels as usize,
-        positions: select(cube < cubes as usize, positions as usize, 0),
+        positions: select(index < cubes as usize, positions as usize, 0),
     }
 }
 
