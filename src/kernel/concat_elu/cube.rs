@@ -1,4 +1,6 @@
 //! The operation on tensors of burn's GPU backends: one unit computes both halves of one element.
+//! The backward pass of a convolution behind the activation needs `y` again, and gets it from the
+//! kernel of the gradient, which reads `x` anyway.
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
@@ -8,8 +10,16 @@ use cubecl::prelude::*;
 
 use super::check;
 use super::{ConcatEluGradient, ConcatEluOps};
-use crate::kernel::cube::{at, empty, first_half, types, unit_each};
+use crate::kernel::cube::{at, empty, empty_images, first_half, types, unit_each};
 use crate::kernel::operands::operands;
+
+/// `elu(x)` and `elu(−x)`.
+#[cube]
+fn halves<N: Float>(x: N) -> (N, N) {
+    // `elu` of the negative one of `x` and `−x`; that of the other is `|x|`.
+    let below = N::exp(-N::abs(x)) - N::new(1.0);
+    (select(x > N::new(0.0), x, below), select(x > N::new(0.0), below, -x))
+}
 
 /// `y` is `[B, 2C, H, W]`, or `[B, H, W, 2C]` if `channels_last`.
 #[cube(launch)]
@@ -38,18 +48,27 @@ fn forward_kernel<F: Float, N: Float>(
         distance = channels;
     }
     let here = N::cast_from(x[at::<F>(x, example, channel, position / width, position % width)]);
-    // `elu` of the negative one of `x` and `−x`; that of the other is `|x|`.
-    let below = N::exp(-N::abs(here)) - N::new(1.0);
-    y[first] = F::cast_from(select(here > N::new(0.0), here, below));
-    y[first + distance] = F::cast_from(select(here > N::new(0.0), below, -here));
+    let (positive, negative) = halves::<N>(here);
+    y[first] = F::cast_from(positive);
+    y[first + distance] = F::cast_from(negative);
 }
 
-/// The gradient of `x`, `[B, H, W, C]`.
+/// Both halves of one element of `y`, `[B, H, W, 2C]`.
+#[cube]
+fn write<F: Float, N: Float>(y: &mut [F], x: N, element: usize, channels: usize) {
+    let first = first_half(element, channels);
+    let (positive, negative) = halves::<N>(x);
+    y[first] = F::cast_from(positive);
+    y[first + channels] = F::cast_from(negative);
+}
+
+/// The gradient of `x`, `[B, H, W, C]`, and `y` anew if the list for it is not empty.
 #[cube(launch)]
 fn backward_kernel<F: Float, N: Float>(
     x: &Tensor<F>,
     gradient: &Tensor<F>,
     of_x: &mut Tensor<F>,
+    y: &mut Sequence<Box<[F]>>,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
@@ -70,6 +89,37 @@ fn backward_kernel<F: Float, N: Float>(
     let rising = select(here > N::new(0.0), one, slope);
     let falling = select(here < N::new(0.0), one, slope);
     of_x[ABSOLUTE_POS] = F::cast_from(of_first * rising - of_second * falling);
+    let copies = comptime!(y.len());
+    #[unroll]
+    for index in 0..copies {
+        write::<F, N>(&mut y[index], here, ABSOLUTE_POS, channels);
+    }
+}
+
+/// `y` of a tensor with the channels last in memory, whose elements are not written yet.
+pub fn unwritten(x: &CubeTensor) -> CubeTensor {
+    let [batch, channels, height, width] = x.meta.shape().dims();
+    empty_images(x, [batch, 2 * channels, height, width])
+}
+
+/// The gradient of `x`. Writes `y` anew, if it is given, into [`unwritten`] memory.
+pub fn backward(x: CubeTensor, gradient: CubeTensor, y: Option<&CubeTensor>) -> CubeTensor {
+    let shape @ [batch, channels, height, width] = x.meta.shape().dims();
+    let of_x = empty_images(&x, shape);
+    let (count, units) = unit_each(&x, batch * channels * height * width);
+    let (storage, arithmetic) = types(x.dtype);
+    backward_kernel::launch(
+        &of_x.client,
+        count,
+        units,
+        x.into_tensor_arg(),
+        gradient.into_tensor_arg(),
+        of_x.clone().into_tensor_arg(),
+        y.into_iter().map(|y| y.clone().into_buffer_arg()).collect(),
+        storage,
+        arithmetic,
+    );
+    of_x
 }
 
 /// `y` in the order of its axes, or with the channels last in memory, as a convolution reads it.
@@ -105,20 +155,6 @@ impl ConcatEluOps for CubeBackend {
 impl ConcatEluGradient for CubeBackend {
     fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         check(operands!("concat_elu_backward", x, gradient));
-        let [batch, channels, height, width] = x.meta.shape().dims();
-        let of_x = empty(&x, [batch, height, width, channels]);
-        let (count, units) = unit_each(&x, batch * channels * height * width);
-        let (storage, arithmetic) = types(x.dtype);
-        backward_kernel::launch(
-            &of_x.client,
-            count,
-            units,
-            x.into_tensor_arg(),
-            gradient.into_tensor_arg(),
-            of_x.clone().into_tensor_arg(),
-            storage,
-            arithmetic,
-        );
-        permute_nhwc_to_nchw(of_x)
+        backward(x, gradient, None)
     }
 }

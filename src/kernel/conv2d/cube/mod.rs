@@ -3,7 +3,7 @@
 //!
 //! | launch | computes |
 //! |---|---|
-//! | forward | `y` from the sums: bias, border channel, scale and ReLU |
+//! | forward | `y` from the sums: bias, border channel, scale and ReLU; burn's convolution adds a bias alone |
 //! | backward | the gradient of the sums; only with a scale or a ReLU |
 //! | backward | the gradients of bias and scale, and of each tap of the border channel |
 //! | backward | the gradient of `w` from that of its own channels and that of the border channel |
@@ -33,7 +33,7 @@ pub use self::parameters::of_parameters;
 pub use self::scales::Scales;
 use self::scales::{bound, scale_of};
 use super::{Border, Conv2dGradient, Conv2dOps, ConvStages, PreActivation, check};
-use crate::kernel::concat_elu::{self, ConcatEluGradient};
+use crate::kernel::concat_elu;
 use crate::kernel::cube::{at, empty, scalar, types, unit_each};
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::operands::operands;
@@ -170,10 +170,15 @@ pub fn forward(
 ) -> CubeTensor {
     let [weight, bias] = [weight, bias].map(into_contiguous);
     let own = own_channels(&weight, stages);
-    let sums = sums::sums(activated(x, stages.before), own);
-    let [batch, outputs, height, width] = sums.meta.shape().dims();
     let relu = stages.epilogue == Epilogue::Relu;
     let channels_last = relu || stages.before == PreActivation::ConcatElu;
+    let v = activated(x, stages.before);
+    let bias_alone = stages.border == Border::Zeros && scales.is_none() && !relu;
+    if bias_alone && channels_last && !sums::has_one_tap(&own) {
+        return sums::with_bias(v, own, Some(bias));
+    }
+    let sums = sums::sums(v, own);
+    let [batch, outputs, height, width] = sums.meta.shape().dims();
     let shape = match channels_last {
         true => [batch, height, width, outputs],
         false => [batch, outputs, height, width],
@@ -258,20 +263,26 @@ pub fn backward(
     let of_sums = of_sums(&y, &gradient, scales.as_ref(), stages);
     let (of_bias, of_border, of_scale) =
         of_parameters(&weight, y, gradient, scales.as_ref(), stages);
-    let v = activated(x.clone(), stages.before);
-    let of_own = sums::of_weight(v.clone(), own.clone(), of_sums.clone());
+    let of_v = |v: &CubeTensor| sums::of_input(v.clone(), own.clone(), of_sums.clone());
+    let (v, of_x) = match (stages.before, wants_x) {
+        (PreActivation::Identity, _) => {
+            let of_x = wants_x.then(|| of_v(&x));
+            (x, of_x)
+        }
+        (PreActivation::ConcatElu, false) => (activated(x, stages.before), None),
+        (PreActivation::ConcatElu, true) => {
+            let v = concat_elu::cube::unwritten(&x);
+            let of_v = of_v(&v);
+            let of_x = concat_elu::cube::backward(x, of_v, Some(&v));
+            (v, Some(of_x))
+        }
+    };
+    let of_own = sums::of_weight(v, own, of_sums);
     let of_weight = match stages.border {
         // Norm and update of the weights read it in the order of its axes.
         Border::Zeros => into_contiguous(of_own),
         Border::Channel => joined(of_own, of_border, &weight),
     };
-    let of_x = wants_x.then(|| {
-        let of_v = sums::of_input(v, own, of_sums);
-        match stages.before {
-            PreActivation::Identity => of_v,
-            PreActivation::ConcatElu => CubeBackend::concat_elu_backward(x, of_v),
-        }
-    });
     Gradients { of_x, of_weight, of_bias, of_scale }
 }
 

@@ -15,7 +15,8 @@ fn options(weight: &CubeTensor) -> ConvOptions<2> {
     ConvOptions::new([1, 1], [height / 2, width / 2], [1, 1], 1)
 }
 
-fn has_one_tap(weight: &CubeTensor) -> bool {
+/// Whether the sums are products of matrices.
+pub fn has_one_tap(weight: &CubeTensor) -> bool {
     let [_, _, height, width] = weight.meta.shape().dims();
     height * width == 1
 }
@@ -41,11 +42,16 @@ fn matrix(weight: CubeTensor) -> CubeTensor {
     CubeBackend::float_reshape(into_contiguous(weight), [outputs, inputs].into())
 }
 
+/// `w ∗ v + b` for weights of more than one tap: burn's convolution adds the bias.
+pub fn with_bias(v: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>) -> CubeTensor {
+    let options = options(&weight);
+    CubeBackend::conv2d(v, weight, bias, options)
+}
+
 /// `w ∗ v`.
 pub fn sums(v: CubeTensor, weight: CubeTensor) -> CubeTensor {
     if !has_one_tap(&weight) {
-        let options = options(&weight);
-        return CubeBackend::conv2d(v, weight, None, options);
+        return with_bias(v, weight, None);
     }
     let transposed = CubeBackend::float_swap_dims(matrix(weight), 0, 1);
     images(CubeBackend::float_matmul(rows(v.clone()), transposed), &v)
@@ -62,7 +68,7 @@ pub fn of_weight(v: CubeTensor, weight: CubeTensor, of_sums: CubeTensor) -> Cube
     CubeBackend::float_reshape(gradient, weight.meta.shape().clone())
 }
 
-/// The gradient of `v`.
+/// The gradient of `v`, of which only the shape is read.
 pub fn of_input(v: CubeTensor, weight: CubeTensor, of_sums: CubeTensor) -> CubeTensor {
     if !has_one_tap(&weight) {
         let options = options(&weight);
