@@ -233,11 +233,15 @@ impl MatrixInverseOps for CubeBackend {
         (inverses, log_dets)
     }
 
-    fn matrix_inverse(matrices: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::inverse_and_log_abs_det(matrices).0
+    fn inverse_of(_matrices: FloatTensor<Self>, inverses: FloatTensor<Self>) -> FloatTensor<Self> {
+        inverses
     }
 
-    fn log_abs_det(matrices: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::inverse_and_log_abs_det(matrices).1
+    fn log_abs_det_of(
+        _matrices: FloatTensor<Self>,
+        _inverses: FloatTensor<Self>,
+        log_dets: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        log_dets
     }
 }

@@ -35,9 +35,7 @@ use burn::backend::fusion::custom::TensorSpec;
 #[cfg(feature = "_gpu")]
 use burn::backend::tensor::FloatTensor;
 #[cfg(feature = "_gpu")]
-use burn::backend::{Backend, Dispatch, backend_extension};
-#[cfg(feature = "_gpu")]
-use burn::tensor::Shape;
+use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension};
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
@@ -62,43 +60,50 @@ const MOST_MATRICES: usize = 65535;
 #[backend_extension(Cube, Fusion, Autodiff)]
 pub trait MatrixInverseOps: Backend {
     /// `X`, `[G, n, n]`, and `l`, `[G]`, of `matrices [G, n, n]`. They are constants of the graph.
+    /// A node of burn has one output, so each of the methods below makes one of them a function of
+    /// the matrices. They compute nothing before the backward pass.
     #[fusion(meta = |matrices| (matrices.clone(), one_of_each(matrices)))]
     fn inverse_and_log_abs_det(
         matrices: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// `X`, `[G, n, n]`, of `matrices [G, n, n]`.
+    /// `inverses`, which are `X` of `matrices`, as a function of them.
     #[fusion(dtype = matrices, shape = matrices)]
-    fn matrix_inverse(matrices: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn inverse_of(matrices: FloatTensor<Self>, inverses: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// `l`, `[G]`, of `matrices [G, n, n]`.
-    #[fusion(dtype = matrices, shape = one_shape(matrices))]
-    fn log_abs_det(matrices: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `log_dets`, which are `l` of `matrices`, as a function of them. `inverses` are `X`.
+    #[fusion(dtype = log_dets, shape = log_dets)]
+    fn log_abs_det_of(
+        matrices: FloatTensor<Self>,
+        inverses: FloatTensor<Self>,
+        log_dets: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 /// Type and shape of `l`.
 #[cfg(feature = "_gpu")]
 fn one_of_each(matrices: &TensorSpec) -> TensorSpec {
-    TensorSpec::new(one_shape(&matrices.shape), matrices.dtype)
+    TensorSpec::new([matrices.shape[0]].into(), matrices.dtype)
 }
 
-#[cfg(feature = "_gpu")]
-fn one_shape(matrices: &Shape) -> Shape {
-    [matrices[0]].into()
-}
-
-/// Matrices that are factored on the host, or will be on their device.
+/// Matrices that are factored, on the host or on their device.
 #[derive(Debug)]
 pub enum Factored {
-    /// Factored, in float64.
+    /// On the host, in float64.
     Host(plain::Factored),
-    /// The matrices.
+    /// On the device.
     #[cfg(feature = "_gpu")]
-    Device(Tensor<3>),
+    Device {
+        /// `W`.
+        matrices: Tensor<3>,
+        /// `X`, through which no gradient flows.
+        inverses: Tensor<3>,
+        /// `l`, through which no gradient flows.
+        log_dets: Tensor<1>,
+    },
 }
 
-/// Prepares inverses and log-determinants of matrices `[G, n, n]`, both from one factorisation if
-/// the host does it.
+/// Factors matrices `[G, n, n]` once, for inverses and log-determinants.
 ///
 /// # Panics
 /// If the matrices are not square.
@@ -108,7 +113,12 @@ pub fn factor(matrices: Tensor<3>) -> Factored {
     {
         let [groups, n, _] = matrices.dims();
         if SERVED.serves(&matrices) && (1..=MOST_COLUMNS).contains(&n) && groups <= MOST_MATRICES {
-            return Factored::Device(matrices);
+            let (inverses, log_dets) = <Dispatch as MatrixInverseOps>::inverse_and_log_abs_det(
+                matrices.clone().into_dispatch(),
+            );
+            let (inverses, log_dets) =
+                (Tensor::from_dispatch(inverses), Tensor::from_dispatch(log_dets));
+            return Factored::Device { matrices, inverses, log_dets };
         }
     }
     Factored::Host(plain::factor(matrices))
@@ -120,10 +130,18 @@ impl Factored {
         match self {
             Self::Host(factored) => factored.log_abs_det(),
             #[cfg(feature = "_gpu")]
-            Self::Device(matrices) => {
-                let matrices = matrices.clone().into_dispatch();
-                let each = <Dispatch as MatrixInverseOps>::log_abs_det(matrices);
-                Tensor::<1>::from_dispatch(each).sum_dim(0)
+            Self::Device { matrices, inverses, log_dets } => {
+                let each = if matrices.is_autodiff() {
+                    let [matrices, inverses] = [matrices, inverses].map(raw);
+                    Tensor::<1>::from_dispatch(<Dispatch as MatrixInverseOps>::log_abs_det_of(
+                        matrices,
+                        inverses,
+                        raw(log_dets),
+                    ))
+                } else {
+                    log_dets.clone()
+                };
+                each.sum_dim(0)
             }
         }
     }
@@ -134,12 +152,21 @@ impl Factored {
         match self {
             Self::Host(factored) => factored.inverse(),
             #[cfg(feature = "_gpu")]
-            Self::Device(matrices) => {
-                let matrices = matrices.clone().into_dispatch();
-                Tensor::from_dispatch(<Dispatch as MatrixInverseOps>::matrix_inverse(matrices))
+            Self::Device { matrices, inverses, .. } if matrices.is_autodiff() => {
+                let [matrices, inverses] = [matrices, inverses].map(raw);
+                Tensor::from_dispatch(<Dispatch as MatrixInverseOps>::inverse_of(
+                    matrices, inverses,
+                ))
             }
+            #[cfg(feature = "_gpu")]
+            Self::Device { inverses, .. } => inverses.clone(),
         }
     }
+}
+
+#[cfg(feature = "_gpu")]
+fn raw<const D: usize>(tensor: &Tensor<D>) -> DispatchTensor {
+    tensor.clone().into_dispatch()
 }
 
 /// Checks that the matrices are square.

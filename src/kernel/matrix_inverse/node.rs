@@ -73,18 +73,22 @@ impl<B: MatrixInverseOps + ExactProductOps, C: CheckpointStrategy> MatrixInverse
         (constant::<B, C>(inverses), constant::<B, C>(log_dets))
     }
 
-    fn matrix_inverse(matrices: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (matrices, of_matrices) = matrices.into_parts();
-        let inverses = B::matrix_inverse(matrices);
+    fn inverse_of(matrices: FloatTensor<Self>, inverses: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (_, of_matrices) = matrices.into_parts();
+        let inverses = inverses.into_primitive();
         match Inverse.prepare::<C>([of_matrices]).compute_bound().stateful() {
             OpsKind::Tracked(node) => node.finish(inverses.clone(), inverses),
             OpsKind::UnTracked(node) => node.finish(inverses),
         }
     }
 
-    fn log_abs_det(matrices: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (matrices, of_matrices) = matrices.into_parts();
-        let (inverses, log_dets) = B::inverse_and_log_abs_det(matrices);
+    fn log_abs_det_of(
+        matrices: FloatTensor<Self>,
+        inverses: FloatTensor<Self>,
+        log_dets: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (_, of_matrices) = matrices.into_parts();
+        let (inverses, log_dets) = (inverses.into_primitive(), log_dets.into_primitive());
         match LogAbsDet.prepare::<C>([of_matrices]).compute_bound().stateful() {
             OpsKind::Tracked(node) => node.finish(inverses, log_dets),
             OpsKind::UnTracked(node) => node.finish(log_dets),
