@@ -12,8 +12,13 @@
 //! of its columns. The determinant is the product of the pivots; its logarithm is taken once, of
 //! the product's mantissa.
 //!
-//! The matrix is first multiplied by a power of two, after which its largest entry is in `[1, 2)`.
-//! So no product under- or overflows unless the matrix is singular to rounding level.
+//! Loops over rows take [`ROWS`] rows in an iteration: software Vulkan (Mesa's llvmpipe) leaves the
+//! loops of a unit after 65535 iterations, without an error.
+//!
+//! The matrix is first multiplied by a power of two, after which its largest entry is in
+//! `[2²⁴, 2²⁵)` unless that power is above 2¹²⁶. So a pivot is a normal number, which no device takes
+//! for 0, down to 2⁻¹⁵⁰ of the largest entry, and no product overflows unless the matrix is singular
+//! to rounding level.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;
@@ -26,6 +31,12 @@ use super::{MOST_COLUMNS, MOST_MATRICES, MatrixInverseOps, check};
 use crate::kernel::cube::double::{Double, add, divide, held, multiply};
 use crate::kernel::cube::{empty, empty_in};
 use crate::kernel::operands::operands;
+
+/// Rows in an iteration of a loop, of which there are then at most `⅜·256²`.
+const ROWS: usize = 4;
+
+/// The exponent of the largest entry of a matrix that is factored.
+const LARGEST: i32 = 24;
 
 const NAN: u32 = 0x7fc0_0000;
 const MINUS_INFINITY: u32 = 0xff80_0000;
@@ -93,8 +104,8 @@ fn inverse_kernel<F: Float>(
         largest = max(largest, step_high[column]);
     }
     sync_cube();
-    let size = min(exponent(largest), 126i32);
-    let scale = power_of_two(-size);
+    let up = min(LARGEST - exponent(largest), 126i32);
+    let scale = power_of_two(up);
     if unit < n {
         for row in 0..n {
             work[high + row * n] = f32::cast_from(matrices[first + row * n + unit]) * scale;
@@ -104,7 +115,7 @@ fn inverse_kernel<F: Float>(
 
     let mut det_high = held(1.0f32, zero);
     let mut det_low = held(0.0f32, zero);
-    let mut det_exponent = i32::cast_from(n as u32 + zero) * size;
+    let mut det_exponent = i32::cast_from(n as u32 + zero) * -up;
     let mut lost = zero;
     let mut singular = zero;
     for step in 0..n {
@@ -117,11 +128,18 @@ fn inverse_kernel<F: Float>(
         sync_cube();
         let mut best = step;
         let mut most = f32::abs(step_high[step]);
-        for row in step + 1..n {
-            let candidate = f32::abs(step_high[row]);
-            if candidate > most {
-                most = candidate;
-                best = row;
+        let rows = comptime!(ROWS);
+        for block in 0..(n - step + rows - 2) / rows {
+            #[unroll]
+            for index in 0..rows {
+                let row = step + 1 + block * rows + index;
+                if row < n {
+                    let candidate = f32::abs(step_high[row]);
+                    if candidate > most {
+                        most = candidate;
+                        best = row;
+                    }
+                }
             }
         }
         if unit == 0 {
@@ -141,7 +159,8 @@ fn inverse_kernel<F: Float>(
         let mantissa = Double { high: pivot.high * back, low: pivot.low * back };
         let det = multiply(Double { high: det_high, low: det_low }, mantissa, zero);
         let carry = exponent(det.high);
-        let carry = clamp(carry, -1i32, 2i32);
+        // The mantissa of a number below the normal ones may be as small as 2⁻²³.
+        let carry = clamp(carry, -24i32, 2i32);
         det_high = det.high * power_of_two(-carry);
         det_low = det.low * power_of_two(-carry);
         det_exponent += shift + carry;
@@ -160,18 +179,22 @@ fn inverse_kernel<F: Float>(
             let (value_high, value_low) = (value.high, value.low);
             work[high + step * n] = value_high;
             work[low + step * n] = value_low;
-            for row in 0..n {
-                if row != step {
-                    let from = select(row == best, step, row);
-                    let other = Double { high: step_high[from], low: step_low[from] };
-                    let old = Double {
-                        high: select(own, 0.0f32, work[high + row * n]),
-                        low: select(own, 0.0f32, work[low + row * n]),
-                    };
-                    let factor = Double { high: -value_high, low: -value_low };
-                    let new = add(old, multiply(other, factor, zero), zero);
-                    work[high + row * n] = new.high;
-                    work[low + row * n] = new.low;
+            for block in 0..comptime!(n.div_ceil(ROWS)) {
+                #[unroll]
+                for index in 0..rows {
+                    let row = block * rows + index;
+                    if row < n && row != step {
+                        let from = select(row == best, step, row);
+                        let other = Double { high: step_high[from], low: step_low[from] };
+                        let old = Double {
+                            high: select(own, 0.0f32, work[high + row * n]),
+                            low: select(own, 0.0f32, work[low + row * n]),
+                        };
+                        let factor = Double { high: -value_high, low: -value_low };
+                        let new = add(old, multiply(other, factor, zero), zero);
+                        work[high + row * n] = new.high;
+                        work[low + row * n] = new.low;
+                    }
                 }
             }
         }
