@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 
 use super::check;
 use super::{ConcatEluGradient, ConcatEluOps};
-use crate::kernel::cube::{at, empty, empty_images, first_half, types, unit_each};
+use crate::kernel::cube::{at, at_counted, empty, empty_images, first_half, types, unit_each};
 use crate::kernel::operands::operands;
 
 /// `elu(x)` and `elu(−x)`.
@@ -75,14 +75,10 @@ fn backward_kernel<F: Float, N: Float>(
     if ABSOLUTE_POS >= of_x.len() {
         terminate!();
     }
-    let (channels, height, width) = (x.shape(1), x.shape(2), x.shape(3));
-    let channel = ABSOLUTE_POS % channels;
-    let position = ABSOLUTE_POS / channels % (height * width);
-    let (row, column) = (position / width, position % width);
-    let example = ABSOLUTE_POS / (channels * height * width);
-    let here = N::cast_from(x[at::<F>(x, example, channel, row, column)]);
+    let channels = x.shape(1);
+    let here = N::cast_from(x[at_counted::<F>(x, ABSOLUTE_POS, channels)]);
     let slope = N::exp(-N::abs(here));
-    let first = at::<F>(gradient, example, channel, row, column);
+    let first = at_counted::<F>(gradient, ABSOLUTE_POS, channels);
     let of_first = N::cast_from(gradient[first]);
     let of_second = N::cast_from(gradient[first + channels * gradient.stride(1)]);
     let one = N::new(1.0);

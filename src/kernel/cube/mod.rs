@@ -83,6 +83,16 @@ pub fn at<F: Float>(
         + column * images.stride(3)
 }
 
+/// The place in memory of an element of images `[B, C, H, W]` of any order in memory. `element`
+/// counts those of `[B, H, W, channels]`, the first channels of the images.
+#[cube]
+pub fn at_counted<F: Float>(images: &Tensor<F>, element: usize, channels: usize) -> usize {
+    let (height, width) = (images.shape(2), images.shape(3));
+    let (channel, position) = (element % channels, element / channels);
+    let (row, column) = (position / width % height, position % width);
+    at::<F>(images, position / (width * height), channel, row, column)
+}
+
 /// The place, in a tensor with twice the channels, of an element in the first half of them. The
 /// second half begins `length` elements further, the number of elements of an example.
 #[cube]

@@ -34,7 +34,7 @@ pub use self::scales::Scales;
 use self::scales::{bound, scale_of};
 use super::{Border, Conv2dGradient, Conv2dOps, ConvStages, PreActivation, check};
 use crate::kernel::concat_elu;
-use crate::kernel::cube::{at, empty, scalar, types, unit_each};
+use crate::kernel::cube::{at, at_counted, empty, scalar, types, unit_each};
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::operands::operands;
 
@@ -128,18 +128,13 @@ fn of_sums_kernel<F: Float, N: Float>(
     if ABSOLUTE_POS >= of_sums.len() {
         terminate!();
     }
-    let (outputs, height, width) = (y.shape(1), y.shape(2), y.shape(3));
-    let output = ABSOLUTE_POS % outputs;
-    let position = ABSOLUTE_POS / outputs;
-    let column = position % width;
-    let row = position / width % height;
-    let example = position / (width * height);
-    let mut value = N::cast_from(gradient[at::<F>(gradient, example, output, row, column)]);
+    let outputs = y.shape(1);
+    let mut value = N::cast_from(gradient[at_counted::<F>(gradient, ABSOLUTE_POS, outputs)]);
     if comptime!(scaled) {
-        value *= scale_of::<F, N>(log_scale, output, factor.get::<N>());
+        value *= scale_of::<F, N>(log_scale, ABSOLUTE_POS % outputs, factor.get::<N>());
     }
     if comptime!(relu) {
-        let blocked = y[at::<F>(y, example, output, row, column)] <= F::new(0.0);
+        let blocked = y[at_counted::<F>(y, ABSOLUTE_POS, outputs)] <= F::new(0.0);
         value = select(blocked, N::new(0.0), value);
     }
     of_sums[ABSOLUTE_POS] = F::cast_from(value);
