@@ -110,8 +110,9 @@ pub fn forward(
             <Dispatch as MixtureCouplingOps>::mixture_coupling(x, theta, range, min_log_scale);
         let row = Tensor::<1>::from_dispatch(row);
         let elements = dims.iter().product();
-        let z = row.clone().narrow(0, 0, elements).reshape(dims);
-        return (z, row.narrow(0, elements, dims[0]));
+        // Not by `narrow`, which refuses to take no element: a batch may be empty.
+        let z = row.clone().slice([0..elements]).reshape(dims);
+        return (z, row.slice([elements..elements + dims[0]]));
     }
     plain::forward(x, theta, range, min_log_scale)
 }
