@@ -41,11 +41,13 @@ const CONVOLUTIONS: [ConvStages; 5] = [
 
 fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
-    let kernels =
+    let square =
         [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3), (128, 64, 1)];
+    let square = square.map(|(inputs, outputs, side)| (inputs, outputs, [side, side]));
+    let kernels = square.into_iter().chain([(4, 3, [3, 1]), (6, 5, [1, 5])]);
     // The last one is worth more than one task and more than one block.
     for [b, h, w] in IMAGES.into_iter().chain([[2, 40, 33]]) {
-        for (inputs, outputs, kernel) in kernels {
+        for (inputs, outputs, [kh, kw]) in kernels.clone() {
             for stages in CONVOLUTIONS {
                 let border = if stages.border == Border::Channel { 1 } else { 0 };
                 let channels =
@@ -53,7 +55,7 @@ fn convolutions() -> Vec<Case> {
                 if channels == 0 {
                     continue;
                 }
-                let shapes = [[b, channels, h, w], [outputs, inputs + border, kernel, kernel]];
+                let shapes = [[b, channels, h, w], [outputs, inputs + border, kh, kw]];
                 let read = move |p: &[Tensor<1>]| {
                     (
                         p[0].clone().reshape(shapes[0]),
@@ -62,9 +64,7 @@ fn convolutions() -> Vec<Case> {
                     )
                 };
                 cases.push(Case::new(
-                    format!(
-                        "conv2d {inputs} to {outputs}, side {kernel}, {stages:?}, [{b}, {h}, {w}]"
-                    ),
+                    format!("conv2d {inputs} to {outputs}, {kh}x{kw}, {stages:?}, [{b}, {h}, {w}]"),
                     vec![shapes[0].to_vec(), shapes[1].to_vec(), vec![outputs]],
                     move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, stages)),
                     move |p| flat(conv2d::oracle::forward(read(p).0, read(p).1, read(p).2, stages)),

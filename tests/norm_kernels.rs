@@ -2,7 +2,7 @@
 //! that are not contiguous, 16-bit floats, and the GPU's kernels without fusion.
 //! `network_kernels` compares them with their plain forms on many shapes.
 
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use flowkit::kernel::conv2d::PreActivation;
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::{channel_norm, gated_norm};
@@ -12,10 +12,13 @@ use rand::rngs::StdRng;
 
 #[path = "common/kernel_case.rs"]
 mod kernel_case;
+#[path = "common/kernel_errors.rs"]
+mod kernel_errors;
 #[path = "common/poison.rs"]
 mod poison;
 
 use kernel_case::{Case, Operation, check, error, flat, normal, outcome};
+use kernel_errors::halves;
 
 #[global_allocator]
 static ALLOCATOR: poison::Poison = poison::Poison;
@@ -101,30 +104,14 @@ fn gradient(shape: [usize; 4]) -> Vec<f64> {
     normal(length(shape), &mut StdRng::seed_from_u64(12))
 }
 
-fn rounded(numbers: &[f64], dtype: DType) -> Vec<f64> {
-    TensorData::new(numbers.to_vec(), [numbers.len()]).convert_dtype(dtype).iter::<f64>().collect()
-}
-
-/// The errors of the result and of each gradient, of the kernel and of the plain form, on the
-/// device that is tested.
+/// [`kernel_errors::errors`] on some numbers, in float32 or another type.
 fn errors(
     [kernel, plain]: &[Operation; 2],
     shape: [usize; 4],
     operands: &[Vec<f64>],
     dtype: DType,
 ) -> Vec<[f64; 2]> {
-    let operands: Vec<_> = operands.iter().map(|numbers| rounded(numbers, dtype)).collect();
-    let leaves = vec![true; operands.len()];
-    let weights = rounded(&gradient(shape), dtype);
-    let run = |operation: &Operation, device: &Device, dtype: DType| {
-        outcome(operation, &operands, &weights, &leaves, (device, dtype))
-    };
-    let truth = run(plain, &Device::flex(), DType::F64);
-    let found = [kernel, plain].map(|operation| run(operation, &Device::default(), dtype));
-    let [kernel, plain] = found.map(|found| {
-        found.iter().zip(&truth).map(|(found, truth)| error(found, truth)).collect::<Vec<_>>()
-    });
-    kernel.into_iter().zip(plain).map(|(kernel, plain)| [kernel, plain]).collect()
+    kernel_errors::errors([kernel, plain], operands, &gradient(shape), dtype)
 }
 
 /// Twice the error of plain operations in float32, and some roundings.
@@ -225,12 +212,7 @@ fn gates_saturate() {
 /// its convolutions and the sum, and its error is limited to twice that of plain operations.
 #[test]
 fn halves_are_rounded_results() {
-    let device = Device::default();
-    for (dtype, epsilon) in [(FloatDType::F16, 2f64.powi(-10)), (FloatDType::BF16, 2f64.powi(-7))] {
-        let dtype = DType::from(dtype);
-        if !device.supports_dtype(dtype) {
-            continue;
-        }
+    for (dtype, epsilon) in halves() {
         for (name, operation, operands, roundings) in [
             ("norm", norm(SHAPE, PLAIN), norm_numbers(SHAPE), 1.0),
             ("gate", gate(SHAPE, PLAIN), gate_numbers(SHAPE), 4.0),
@@ -315,6 +297,7 @@ fn norms_run_without_fusion() {
     use burn::backend::ops::FloatTensorOps;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{DispatchDevice, TensorMetadata};
+    use burn::tensor::TensorData;
     use burn_cubecl::CubeBackend;
     use flowkit::kernel::channel_norm::{ChannelNormGradient, ChannelNormOps};
     use flowkit::kernel::gated_norm::{GatedNormGradient, GatedNormOps};

@@ -45,20 +45,27 @@ fn defined(
 fn scaled_convolutions_are_their_definition() {
     let mut cases = Vec::new();
     for [b, h, w] in [[1, 1, 1], [2, 2, 1], [3, 5, 4], [2, 17, 13]] {
-        for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (2, 7, 5)] {
+        for (inputs, outputs, [kh, kw]) in [
+            (1, 1, [3, 3]),
+            (2, 5, [1, 1]),
+            (4, 3, [3, 3]),
+            (2, 7, [5, 5]),
+            (2, 3, [3, 1]),
+            (3, 2, [1, 5]),
+        ] {
             for stages in STAGES {
                 let border = usize::from(stages.border == Border::Channel);
                 let twice = stages.before == PreActivation::ConcatElu;
                 let seen = if twice { 2 * inputs } else { inputs };
                 let x = [b, inputs, h, w];
-                let weight = [outputs, seen + border, kernel, kernel];
+                let weight = [outputs, seen + border, kh, kw];
                 let read = move |p: &[Tensor<1>]| {
                     (p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone())
                 };
                 // Normal numbers times the factor would be scales of e^9.
                 let log_scale = |p: &[Tensor<1>]| p[3].clone().mul_scalar(0.2);
                 cases.push(Case::new(
-                    format!("{inputs} to {outputs}, side {kernel}, {stages:?}, [{b}, {h}, {w}]"),
+                    format!("{inputs} to {outputs}, {kh}x{kw}, {stages:?}, [{b}, {h}, {w}]"),
                     vec![x.to_vec(), weight.to_vec(), vec![outputs], vec![outputs]],
                     move |p| {
                         let (x, weight, bias) = read(p);

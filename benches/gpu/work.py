@@ -5,7 +5,8 @@ from machine import ROOT, say, task
 
 # Conformance, golden values, the round trip of the CIFAR-10 preset; then kernel by kernel, as far as the time goes.
 TESTS = ("golden", "bijectors", "cifar10_round_trip", "device", "training_kernels", "network_kernels", "kernels", "attention", "norm_kernels",
-         "exact_products", "spline_kernels", "plu_kernels", "inverse_kernels", "scaled_conv2d", "mixture_coupling", "cases", "extremes")
+         "exact_products", "spline_kernels", "plu_kernels", "inverse_kernels", "scaled_conv2d", "mixture_coupling", "kernel_operands",
+         "cases", "extremes")
 PROGRAMS = ("kernels", "models")
 PRESET = "c.flowpp.train.cifar10_preset"
 # What --tiny does instead: filters of the test programs, items, the step of the tiny preset.
