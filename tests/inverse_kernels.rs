@@ -134,7 +134,8 @@ fn sizes_far_from_one_do_not_overflow() {
     }
 }
 
-/// A pivot that is far smaller than the largest entry, up to where one of two numbers leaves float32.
+/// Pivots that are far smaller than the largest entry, but normal numbers in float32 and in the
+/// kernel.
 #[test]
 fn pivots_may_be_far_below_the_largest_entry() {
     for (large, small) in [(0, -100), (0, -126), (60, -66), (60, -67), (60, -70), (100, -48)] {

@@ -44,10 +44,12 @@ fn convolutions() -> Vec<Case> {
     let square =
         [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3), (128, 64, 1)];
     let square = square.map(|(inputs, outputs, side)| (inputs, outputs, [side, side]));
-    let kernels = square.into_iter().chain([(4, 3, [3, 1]), (6, 5, [1, 5])]);
-    // The last one is worth more than one task and more than one block.
-    for [b, h, w] in IMAGES.into_iter().chain([[2, 40, 33]]) {
-        for (inputs, outputs, [kh, kw]) in kernels.clone() {
+    // The last image is worth more than one task and more than one block.
+    let of_square = IMAGES.into_iter().chain([[2, 40, 33]]).map(|image| (image, square.to_vec()));
+    let others = vec![(4, 3, [3, 1]), (6, 5, [1, 5])];
+    let of_others = IMAGES.map(|image| (image, others.clone()));
+    for ([b, h, w], kernels) in of_square.chain(of_others) {
+        for (inputs, outputs, [kh, kw]) in kernels {
             for stages in CONVOLUTIONS {
                 let border = if stages.border == Border::Channel { 1 } else { 0 };
                 let channels =

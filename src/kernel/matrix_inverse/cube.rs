@@ -15,10 +15,10 @@
 //! Loops over rows take [`ROWS`] rows in an iteration: software Vulkan (Mesa's llvmpipe) leaves the
 //! loops of a unit after 65535 iterations, without an error.
 //!
-//! The matrix is first multiplied by a power of two, after which its largest entry is in
-//! `[2²⁴, 2²⁵)` unless that power is above 2¹²⁶. So a pivot is a normal number, which no device takes
-//! for 0, down to 2⁻¹⁵⁰ of the largest entry, and no product overflows unless the matrix is singular
-//! to rounding level.
+//! The matrix is first multiplied by a power of two, of at most 2¹²⁶, that brings its largest entry
+//! into `[2²⁴, 2²⁵)`. So a pivot is a normal number down to 2⁻¹⁵⁰ of the largest entry; a device
+//! may take smaller ones for 0. No product overflows unless the matrix is singular to rounding
+//! level.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;

@@ -90,17 +90,21 @@ fn one_of_each(matrices: &TensorSpec) -> TensorSpec {
 #[derive(Debug)]
 pub enum Factored {
     /// On the host, in float64.
-    Host(plain::Factored),
+    Host(Box<plain::Factored>),
     /// On the device.
     #[cfg(feature = "_gpu")]
-    Device {
-        /// `W`.
-        matrices: Tensor<3>,
-        /// `X`, through which no gradient flows.
-        inverses: Tensor<3>,
-        /// `l`, through which no gradient flows.
-        log_dets: Tensor<1>,
-    },
+    Device(Box<OnDevice>),
+}
+
+/// Matrices that are factored on their device.
+#[cfg(feature = "_gpu")]
+#[derive(Debug)]
+pub struct OnDevice {
+    matrices: Tensor<3>,
+    /// `X`, through which no gradient flows.
+    inverses: Tensor<3>,
+    /// `l`, through which no gradient flows.
+    log_dets: Tensor<1>,
 }
 
 /// Factors matrices `[G, n, n]` once, for inverses and log-determinants.
@@ -113,15 +117,10 @@ pub fn factor(matrices: Tensor<3>) -> Factored {
     {
         let [groups, n, _] = matrices.dims();
         if SERVED.serves(&matrices) && (1..=MOST_COLUMNS).contains(&n) && groups <= MOST_MATRICES {
-            let (inverses, log_dets) = <Dispatch as MatrixInverseOps>::inverse_and_log_abs_det(
-                matrices.clone().into_dispatch(),
-            );
-            let (inverses, log_dets) =
-                (Tensor::from_dispatch(inverses), Tensor::from_dispatch(log_dets));
-            return Factored::Device { matrices, inverses, log_dets };
+            return Factored::Device(Box::new(OnDevice::new(matrices)));
         }
     }
-    Factored::Host(plain::factor(matrices))
+    Factored::Host(Box::new(plain::factor(matrices)))
 }
 
 impl Factored {
@@ -130,19 +129,7 @@ impl Factored {
         match self {
             Self::Host(factored) => factored.log_abs_det(),
             #[cfg(feature = "_gpu")]
-            Self::Device { matrices, inverses, log_dets } => {
-                let each = if matrices.is_autodiff() {
-                    let [matrices, inverses] = [matrices, inverses].map(raw);
-                    Tensor::<1>::from_dispatch(<Dispatch as MatrixInverseOps>::log_abs_det_of(
-                        matrices,
-                        inverses,
-                        raw(log_dets),
-                    ))
-                } else {
-                    log_dets.clone()
-                };
-                each.sum_dim(0)
-            }
+            Self::Device(factored) => factored.log_abs_dets().sum_dim(0),
         }
     }
 
@@ -152,15 +139,40 @@ impl Factored {
         match self {
             Self::Host(factored) => factored.inverse(),
             #[cfg(feature = "_gpu")]
-            Self::Device { matrices, inverses, .. } if matrices.is_autodiff() => {
-                let [matrices, inverses] = [matrices, inverses].map(raw);
-                Tensor::from_dispatch(<Dispatch as MatrixInverseOps>::inverse_of(
-                    matrices, inverses,
-                ))
-            }
-            #[cfg(feature = "_gpu")]
-            Self::Device { inverses, .. } => inverses.clone(),
+            Self::Device(factored) => factored.inverses(),
         }
+    }
+}
+
+#[cfg(feature = "_gpu")]
+impl OnDevice {
+    fn new(matrices: Tensor<3>) -> Self {
+        let (inverses, log_dets) =
+            <Dispatch as MatrixInverseOps>::inverse_and_log_abs_det(raw(&matrices));
+        let (inverses, log_dets) =
+            (Tensor::from_dispatch(inverses), Tensor::from_dispatch(log_dets));
+        Self { matrices, inverses, log_dets }
+    }
+
+    /// `l`, as a function of the matrices.
+    fn log_abs_dets(&self) -> Tensor<1> {
+        let Self { matrices, inverses, log_dets } = self;
+        if !matrices.is_autodiff() {
+            return log_dets.clone();
+        }
+        let (matrices, inverses, log_dets) = (raw(matrices), raw(inverses), raw(log_dets));
+        let log_dets = <Dispatch as MatrixInverseOps>::log_abs_det_of(matrices, inverses, log_dets);
+        Tensor::from_dispatch(log_dets)
+    }
+
+    /// `X`, as a function of the matrices.
+    fn inverses(&self) -> Tensor<3> {
+        let Self { matrices, inverses, .. } = self;
+        if !matrices.is_autodiff() {
+            return inverses.clone();
+        }
+        let inverses = <Dispatch as MatrixInverseOps>::inverse_of(raw(matrices), raw(inverses));
+        Tensor::from_dispatch(inverses)
     }
 }
 

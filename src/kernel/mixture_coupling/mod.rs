@@ -111,8 +111,8 @@ pub fn forward(
         let row = Tensor::<1>::from_dispatch(row);
         let elements = dims.iter().product();
         // Not by `narrow`, which refuses to take no element: a batch may be empty.
-        let z = row.clone().slice([0..elements]).reshape(dims);
-        return (z, row.slice([elements..elements + dims[0]]));
+        let z = row.clone().slice_dim(0, 0..elements).reshape(dims);
+        return (z, row.slice_dim(0, elements..elements + dims[0]));
     }
     plain::forward(x, theta, range, min_log_scale)
 }
