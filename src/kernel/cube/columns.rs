@@ -3,8 +3,8 @@
 //!
 //! A unit of that kernel has one position. The cube adds the numbers of its units in shared memory,
 //! [`ROUND`] of them at a time, and writes its sums. A second launch adds the sums of all cubes.
-//! Only the sums pass through memory, `1/UNITS` of the numbers. The order of the additions is fixed,
-//! so each run gives the same result.
+//! Only the sums pass through memory, `1/UNITS` of the numbers. The order of the additions is
+//! fixed, so each run gives the same result.
 //! ```text
 //! partials [S, cubes]    the sums of each cube
 //! totals   [S]           the sums of these

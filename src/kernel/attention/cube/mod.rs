@@ -30,9 +30,9 @@
 //! The device holds operands, results, `L` and `D`: it is linear in positions. Let there be
 //! `n = ⌈P/32⌉` blocks, `E = B·F·P` elements, and up to 128 channels a head. The forward pass reads
 //! `3·n·E` elements and writes `E`. The first launch of the backward pass reads `2·E`; the second
-//! reads `5·n·E` for the queries and `6·n·E` for keys and values, and writes `3·E`. `L` and `D` come
-//! on top, one number for each of `d` elements. The cubes of a head read the same elements at about
-//! the same time, so the device's cache serves most of these reads.
+//! reads `5·n·E` for the queries and `6·n·E` for keys and values, and writes `3·E`. `L` and `D`
+//! come on top, one number for each of `d` elements. The cubes of a head read the same elements at
+//! about the same time, so the device's cache serves most of these reads.
 //!
 //! # Any shape
 //! Channels of a head are taken in chunks of at most 32, positions beyond the last are 0 in a tile
