@@ -7,7 +7,7 @@ use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::{
     affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
-    gated_residual, linear,
+    gated_residual, linear, projected_attention,
 };
 use flowkit::law::AffineForm;
 use rand::SeedableRng;
@@ -258,6 +258,45 @@ fn attentions() -> Vec<Case> {
     several.chain(further).map(case).collect()
 }
 
+/// Attention with its projection: of one example and several, odd heads, one position and several
+/// blocks, with a bias and without.
+fn projections() -> Vec<Case> {
+    let sizes = [
+        ([1, 1, 1], 6, 2),
+        ([3, 1, 5], 6, 3),
+        ([2, 7, 3], 15, 5),
+        ([2, 6, 19], 32, 4),
+        ([1, 5, 8], 128, 1),
+        ([2, 3, 13], 34, 1),
+    ];
+    let case = |([b, h, w], filters, heads): ([usize; 3], usize, usize), biased: bool| {
+        let shape = [b, filters, h, w];
+        let (positions, weight) = ([1, filters, h, w], [3 * filters, filters, 1, 1]);
+        let operands = move |p: &[Tensor<1>]| {
+            let bias = biased.then(|| p[3].clone());
+            // Scores of a usual size: sharp weights multiply the roundings of both forms.
+            let weight_of = p[2].clone().mul_scalar((filters as f64).powf(-0.5));
+            (images(shape)(&p[0]), images(positions)(&p[1]), (images(weight)(&weight_of), bias))
+        };
+        let mut operand_shapes = vec![shape.to_vec(), positions.to_vec(), weight.to_vec()];
+        operand_shapes.extend(biased.then(|| vec![3 * filters]));
+        Case::new(
+            format!("projection and attention of {heads} heads, {shape:?}, bias {biased}"),
+            operand_shapes,
+            move |p| {
+                let (x, positions, projection) = operands(p);
+                flat(projected_attention::forward(x, positions, projection, heads))
+            },
+            move |p| {
+                let (x, positions, projection) = operands(p);
+                flat(projected_attention::plain::forward(x, positions, projection, heads))
+            },
+        )
+    };
+    let biased = sizes.map(|size| case(size, true));
+    biased.into_iter().chain([case(sizes[2], false)]).collect()
+}
+
 fn layers() -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, inputs, outputs) in
@@ -377,6 +416,11 @@ fn affine_couplings_hold_at_the_ends() {
 #[test]
 fn attention_is_its_reference() {
     check(attentions());
+}
+
+#[test]
+fn projections_with_attention_are_their_reference() {
+    check(projections());
 }
 
 #[test]

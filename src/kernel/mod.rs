@@ -19,7 +19,7 @@
 //! | [`plu`] | the matrix of [`Conv1x1`](crate::Conv1x1) |
 //! | [`matrix_inverse`] | [`ChannelMatrix`](crate::ChannelMatrix) |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) |
-//! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
+//! | [`projected_attention`], [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) |
 //! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) |
 //! | [`global_norm`] | [`clip_global_norm`](crate::train::clip_global_norm) |
@@ -57,6 +57,7 @@ pub mod moving_average;
 mod node;
 mod operands;
 pub mod plu;
+pub mod projected_attention;
 pub mod scaled_conv2d;
 mod served;
 pub mod spline;

@@ -8,12 +8,13 @@ use burn::tensor::DType;
 use flowkit::kernel::{
     Served, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d,
     exact_product, gated_norm, gated_residual, global_norm, linear, matrix_inverse,
-    mixture_coupling, mixture_logistic, moving_average, plu, scaled_conv2d, spline,
+    mixture_coupling, mixture_logistic, moving_average, plu, projected_attention, scaled_conv2d,
+    spline,
 };
 
 use crate::{files, root};
 
-const OPERATIONS: [(&str, Served); 19] = [
+const OPERATIONS: [(&str, Served); 20] = [
     ("adam", adam::SERVED),
     ("affine_coupling", affine_coupling::SERVED),
     ("attention", attention::SERVED),
@@ -31,6 +32,7 @@ const OPERATIONS: [(&str, Served); 19] = [
     ("mixture_logistic", mixture_logistic::SERVED),
     ("moving_average", moving_average::SERVED),
     ("plu", plu::SERVED),
+    ("projected_attention", projected_attention::SERVED),
     ("scaled_conv2d", scaled_conv2d::SERVED),
     ("spline", spline::SERVED),
 ];

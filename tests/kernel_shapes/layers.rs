@@ -9,10 +9,19 @@ use flowkit::kernel::conv2d::{Conv2dGradient, Conv2dOps};
 use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::linear::{LinearGradient, LinearOps};
 use flowkit::kernel::{
-    attention, channel_affine, conv2d, exact_product, linear, matrix_inverse, plu, scaled_conv2d,
+    attention, channel_affine, conv2d, exact_product, linear, matrix_inverse, plu,
+    projected_attention, scaled_conv2d,
 };
 
 use crate::{Door, Named, door, numbers};
+
+/// Images, embedding, weights and bias of a projection.
+const PROJECTION: [Named; 4] = [
+    ("x", &[2, 4, 2, 3]),
+    ("positions", &[1, 4, 2, 3]),
+    ("weight", &[12, 4, 1, 1]),
+    ("bias", &[12]),
+];
 
 pub fn convolutions() -> Vec<Door> {
     let stages = ConvStages {
@@ -230,6 +239,14 @@ pub fn doors() -> Vec<Door> {
             &[(0, 0), (0, 2), (0, 3)],
             |c| numbers(attention::plain::forward(c.get(0), 2)),
         ),
+        door("projected_attention", &PROJECTION, &[(0, 0)], |c| {
+            let projection = (c.get(2), Some(c.get(3)));
+            numbers(projected_attention::forward(c.get(0), c.get(1), projection, 2))
+        }),
+        door("projected_attention::plain", &PROJECTION, &[(0, 0)], |c| {
+            let projection = (c.get(2), Some(c.get(3)));
+            numbers(projected_attention::plain::forward(c.get(0), c.get(1), projection, 2))
+        }),
         door("AttentionOps::self_attention", &[projected], &[(0, 0), (0, 2)], |c| {
             let (projected,) = raw!(c, 3);
             let (output, log_sums) = <Dispatch as AttentionOps>::self_attention(projected, 2);

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::kernel::conv2d::PreActivation;
-use crate::kernel::{attention, gated_residual};
+use crate::kernel::{attention, gated_residual, projected_attention};
 use crate::tensor::limit::{product, sum};
 
 use super::{ChannelNorm, ConvStyle, DataInitConv};
@@ -149,7 +149,14 @@ impl GatedAttention {
 
     /// The input of the gate.
     fn inside(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
-        self.dropout.forward(mix(self.projection.forward(x + positions), self.mixing))
+        let mixed = match self.mixing {
+            Mixing::Attention { heads } if projected_attention::SERVED.serves(&x) => {
+                let projection = self.projection.parameters(x.dtype());
+                projected_attention::forward(x, positions, projection, heads)
+            }
+            mixing => mix(self.projection.forward(x + positions), mixing),
+        };
+        self.dropout.forward(mixed)
     }
 
     /// Initialises the convolutions from a batch, one after another. Returns the output too,

@@ -10,7 +10,7 @@
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "_gpu")]
-mod cube;
+pub(super) mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod node;

@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::forward::bases;
+use super::forward::{mixed_rows, parts};
 use super::tile::{
     Block, EACH, Four, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place, store,
     unit_x, unit_y,
@@ -14,6 +14,7 @@ pub fn delta_kernel<F: Float, N: Float>(
     output: &Tensor<F>,
     gradient: &Tensor<F>,
     deltas: &mut Tensor<N>,
+    heads: u32,
     positions: u32,
     channels: u32,
     #[define(F)] _storage: ElemType,
@@ -22,12 +23,18 @@ pub fn delta_kernel<F: Float, N: Float>(
     if ABSOLUTE_POS >= deltas.len() {
         terminate!();
     }
-    let (positions, channels) = (positions as usize, channels as usize);
-    let base = ABSOLUTE_POS / positions * channels * positions + ABSOLUTE_POS % positions;
+    let (heads, positions) = (heads as usize, positions as usize);
+    let channels = channels as usize;
+    let (head, position) = (ABSOLUTE_POS / positions, ABSOLUTE_POS % positions);
+    let (example, first) = (head / heads, head % heads * channels);
     let mut delta = N::new(0.0);
-    for channel in 0..channels {
-        let element = base + channel * positions;
-        delta += N::cast_from(gradient[element]) * N::cast_from(output[element]);
+    for channel in first..first + channels {
+        let of_output =
+            example * output.stride(0) + channel * output.stride(1) + position * output.stride(2);
+        let of_gradient = example * gradient.stride(0)
+            + channel * gradient.stride(1)
+            + position * gradient.stride(2);
+        delta += N::cast_from(gradient[of_gradient]) * N::cast_from(output[of_output]);
     }
     deltas[ABSOLUTE_POS] = delta;
 }
@@ -52,6 +59,7 @@ fn of_queries<F: Float, N: Float>(
     others: &mut Shared<[Four<N>]>,
     weights: &mut Shared<[Four<N>]>,
     projected: &Tensor<F>,
+    bias: &Tensor<F>,
     log_sums: &Tensor<N>,
     deltas: &Tensor<N>,
     gradient: &Tensor<F>,
@@ -59,11 +67,12 @@ fn of_queries<F: Float, N: Float>(
     here: &Block,
     heads: usize,
     scale: Four<N>,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
 ) {
     let held = comptime!(split.held());
-    let (query, key, value) = bases(here, heads);
-    let mixed = here.head * here.channels * here.positions;
+    let (query, key, value) = parts::<F>(projected, bias, here, heads, biased);
+    let mixed = mixed_rows::<F>(gradient, here, heads);
     let (x, y) = (unit_x(), unit_y());
 
     let mut scores = Array::<Four<N>>::new(EACH);
@@ -89,10 +98,13 @@ fn of_queries<F: Float, N: Float>(
             others,
             projected,
             projected,
-            query,
-            key,
+            bias,
+            &query,
+            &key,
             start,
             here,
+            biased,
+            biased,
             split,
         );
         inner::<F, N>(
@@ -101,10 +113,13 @@ fn of_queries<F: Float, N: Float>(
             others,
             gradient,
             projected,
-            mixed,
-            value,
+            bias,
+            &mixed,
+            &value,
             start,
             here,
+            false,
+            biased,
             split,
         );
         #[unroll]
@@ -118,13 +133,16 @@ fn of_queries<F: Float, N: Float>(
             others,
             &*weights,
             projected,
-            key,
+            bias,
+            &key,
             start,
             here,
+            biased,
             split,
         );
     }
-    store::<F, N>(of_projected, &of_queries, scale, query, here, split);
+    let (to_query, _, _) = parts::<F>(&*of_projected, bias, here, heads, false);
+    store::<F, N>(of_projected, &of_queries, scale, &to_query, here, split);
 }
 
 /// `dk` and `dv` of a block of keys.
@@ -134,6 +152,7 @@ fn of_keys_and_values<F: Float, N: Float>(
     others: &mut Shared<[Four<N>]>,
     weights: &mut Shared<[Four<N>]>,
     projected: &Tensor<F>,
+    bias: &Tensor<F>,
     log_sums: &Tensor<N>,
     deltas: &Tensor<N>,
     gradient: &Tensor<F>,
@@ -141,11 +160,12 @@ fn of_keys_and_values<F: Float, N: Float>(
     here: &Block,
     heads: usize,
     scale: Four<N>,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
 ) {
     let held = comptime!(split.held());
-    let (query, key, value) = bases(here, heads);
-    let mixed = here.head * here.channels * here.positions;
+    let (query, key, value) = parts::<F>(projected, bias, here, heads, biased);
+    let mixed = mixed_rows::<F>(gradient, here, heads);
     let (x, y) = (unit_x(), unit_y());
 
     let mut scores = Array::<Four<N>>::new(EACH);
@@ -163,10 +183,13 @@ fn of_keys_and_values<F: Float, N: Float>(
             others,
             projected,
             projected,
-            key,
-            query,
+            bias,
+            &key,
+            &query,
             start,
             here,
+            biased,
+            biased,
             split,
         );
         inner::<F, N>(
@@ -175,10 +198,13 @@ fn of_keys_and_values<F: Float, N: Float>(
             others,
             projected,
             gradient,
-            value,
-            mixed,
+            bias,
+            &value,
+            &mixed,
             start,
             here,
+            biased,
+            false,
             split,
         );
         #[unroll]
@@ -202,9 +228,11 @@ fn of_keys_and_values<F: Float, N: Float>(
             others,
             &*weights,
             gradient,
-            mixed,
+            bias,
+            &mixed,
             start,
             here,
+            false,
             split,
         );
         sync_cube();
@@ -217,21 +245,25 @@ fn of_keys_and_values<F: Float, N: Float>(
             others,
             &*weights,
             projected,
-            query,
+            bias,
+            &query,
             start,
             here,
+            biased,
             split,
         );
     }
-    store::<F, N>(of_projected, &of_keys, scale, key, here, split);
+    let (_, to_key, to_value) = parts::<F>(&*of_projected, bias, here, heads, false);
+    store::<F, N>(of_projected, &of_keys, scale, &to_key, here, split);
     let one = Four::<N>::new(N::new(1.0));
-    store::<F, N>(of_projected, &of_values, one, value, here, split);
+    store::<F, N>(of_projected, &of_values, one, &to_value, here, split);
 }
 
 /// `dq` in the first `cubes` cubes, `dk` and `dv` in as many others.
 #[cube(launch)]
 pub fn gradient_kernel<F: Float, N: Float>(
     projected: &Tensor<F>,
+    bias: &Tensor<F>,
     log_sums: &Tensor<N>,
     deltas: &Tensor<N>,
     gradient: &Tensor<F>,
@@ -241,6 +273,7 @@ pub fn gradient_kernel<F: Float, N: Float>(
     positions: u32,
     cubes: u32,
     scale: InputScalar,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
@@ -259,6 +292,7 @@ pub fn gradient_kernel<F: Float, N: Float>(
             &mut others,
             &mut weights,
             projected,
+            bias,
             log_sums,
             deltas,
             gradient,
@@ -266,6 +300,7 @@ pub fn gradient_kernel<F: Float, N: Float>(
             &here,
             heads as usize,
             scale,
+            biased,
             split,
         );
     } else {
@@ -274,6 +309,7 @@ pub fn gradient_kernel<F: Float, N: Float>(
             &mut others,
             &mut weights,
             projected,
+            bias,
             log_sums,
             deltas,
             gradient,
@@ -281,6 +317,7 @@ pub fn gradient_kernel<F: Float, N: Float>(
             &here,
             heads as usize,
             scale,
+            biased,
             split,
         );
     }

@@ -3,27 +3,43 @@
 use cubecl::prelude::*;
 
 use super::tile::{
-    Block, EACH, Four, LANES, SIDE, Split, add_mixed_group, block, clear, inner, new_tile, place,
-    store, unit_x, unit_y,
+    Block, EACH, Four, LANES, Rows, SIDE, Split, add_mixed_group, block, clear, inner, new_tile,
+    place, projected_rows, rows_of, store, unit_x, unit_y,
 };
 
 /// Initial value of a running maximum: below every score, and finite, since WGSL may assume that
 /// all values are.
 const LOWEST: f32 = -3.0e38;
 
-/// The places of the first query, key and value of a head in `projected`.
+/// The rows of the queries, keys and values of a head in `projected`.
 #[cube]
-pub fn bases(block: &Block, heads: usize) -> (usize, usize, usize) {
-    let head = block.channels * block.positions;
-    let part = heads * head;
-    let query = block.head / heads * 3 * part + block.head % heads * head;
-    (query, query + part, query + 2 * part)
+pub fn parts<F: Float>(
+    projected: &Tensor<F>,
+    bias: &Tensor<F>,
+    block: &Block,
+    heads: usize,
+    #[comptime] biased: bool,
+) -> (Rows, Rows, Rows) {
+    let (example, head) = (block.head / heads, block.head % heads);
+    let (part, first) = (heads * block.channels, head * block.channels);
+    (
+        projected_rows::<F>(projected, bias, example, first, biased),
+        projected_rows::<F>(projected, bias, example, first + part, biased),
+        projected_rows::<F>(projected, bias, example, first + 2 * part, biased),
+    )
+}
+
+/// The rows of a head in a tensor of mixed values, `[B, F, P]`.
+#[cube]
+pub fn mixed_rows<F: Float>(mixed: &Tensor<F>, block: &Block, heads: usize) -> Rows {
+    rows_of::<F>(mixed, block.head / heads, block.head % heads * block.channels)
 }
 
 /// Mixed values and log-sums of a block of queries.
 #[cube(launch)]
 pub fn forward_kernel<F: Float, N: Float>(
     projected: &Tensor<F>,
+    bias: &Tensor<F>,
     output: &mut Tensor<F>,
     log_sums: &mut Tensor<N>,
     heads: u32,
@@ -31,13 +47,15 @@ pub fn forward_kernel<F: Float, N: Float>(
     positions: u32,
     cubes: u32,
     scale: InputScalar,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
     let held = comptime!(split.held());
     let here = block(CUBE_POS, channels, positions, cubes, split);
-    let (query, key, value) = bases(&here, heads as usize);
+    let heads = heads as usize;
+    let (query, key, value) = parts::<F>(projected, bias, &here, heads, biased);
     let scale = Four::<N>::new(scale.get::<N>());
     let (x, y) = (unit_x(), unit_y());
 
@@ -64,10 +82,13 @@ pub fn forward_kernel<F: Float, N: Float>(
             &mut others,
             projected,
             projected,
-            query,
-            key,
+            bias,
+            &query,
+            &key,
             start,
             &here,
+            biased,
+            biased,
             split,
         );
         let mut most = largest;
@@ -105,9 +126,11 @@ pub fn forward_kernel<F: Float, N: Float>(
             &mut others,
             &weights,
             projected,
-            value,
+            bias,
+            &value,
             start,
             &here,
+            biased,
             split,
         );
     }
@@ -130,6 +153,6 @@ pub fn forward_kernel<F: Float, N: Float>(
             }
         }
     }
-    let base = here.head * here.channels * here.positions;
-    store::<F, N>(output, &mixed, Four::<N>::new(N::new(1.0)) / sum, base, &here, split);
+    let to_rows = mixed_rows::<F>(&*output, &here, heads);
+    store::<F, N>(output, &mixed, Four::<N>::new(N::new(1.0)) / sum, &to_rows, &here, split);
 }

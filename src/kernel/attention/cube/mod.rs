@@ -34,6 +34,11 @@
 //! come on top, one number for each of `d` elements. The cubes of a head read the same elements at
 //! about the same time, so the device's cache serves most of these reads.
 //!
+//! # Any order in memory
+//! Each operand has its own strides, so one with the channels last in memory needs no copy. A bias
+//! for each channel and position, of which all examples have the same, is added where an element is
+//! loaded.
+//!
 //! # Any shape
 //! Channels of a head are taken in chunks of at most 32, positions beyond the last are 0 in a tile
 //! and have weight 0. A cube holds sums of up to 128 channels. For heads with more, several cubes
@@ -99,35 +104,95 @@ impl Call {
     }
 }
 
+/// What attention reads: `[B, 3F, P]` in any order in memory, and `[3F, P]`, which is added to each
+/// example, if there is such a bias.
+pub struct Projected {
+    pub sums: CubeTensor,
+    pub bias: Option<CubeTensor>,
+}
+
+impl Projected {
+    /// The bias, or a tensor that no kernel reads.
+    fn bound(&self) -> CubeTensor {
+        self.bias.as_ref().unwrap_or(&self.sums).clone()
+    }
+}
+
+/// The log-sums `[B, heads, P]`. Writes the mixed values to `output [B, F, P]`, whose order in
+/// memory is the caller's.
+pub fn forward(projected: Projected, output: &CubeTensor, heads: usize) -> CubeTensor {
+    let call = Call::new(&projected.sums, heads);
+    let log_sums = empty_in(output, arithmetic(output.dtype), call.each());
+    let (count, units) = call.grid(output, call.cubes);
+    let scale = call.scale(output);
+    let (storage, arithmetic) = types(output.dtype);
+    forward_kernel::launch(
+        &output.client,
+        count,
+        units,
+        projected.sums.clone().into_tensor_arg(),
+        projected.bound().into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        log_sums.clone().into_tensor_arg(),
+        heads as u32,
+        call.channels as u32,
+        call.positions as u32,
+        call.cubes as u32,
+        scale,
+        projected.bias.is_some(),
+        call.split,
+        storage,
+        arithmetic,
+    );
+    log_sums
+}
+
+/// Writes the gradient of the projected values to `of_projected [B, 3F, P]`, whose order in memory
+/// is the caller's. `output` and its gradient are `[B, F, P]` in any order.
+pub fn backward(
+    projected: Projected,
+    output: CubeTensor,
+    log_sums: CubeTensor,
+    gradient: CubeTensor,
+    of_projected: &CubeTensor,
+    heads: usize,
+) {
+    let log_sums = into_contiguous(log_sums);
+    let call = Call::new(&projected.sums, heads);
+    let deltas = deltas(&call, output, gradient.clone());
+    let scale = call.scale(of_projected);
+    let (count, units) = call.grid(of_projected, 2 * call.cubes);
+    let (storage, arithmetic) = types(of_projected.dtype);
+    gradient_kernel::launch(
+        &of_projected.client,
+        count,
+        units,
+        projected.sums.clone().into_tensor_arg(),
+        projected.bound().into_tensor_arg(),
+        log_sums.into_tensor_arg(),
+        deltas.into_tensor_arg(),
+        gradient.into_tensor_arg(),
+        of_projected.clone().into_tensor_arg(),
+        heads as u32,
+        call.channels as u32,
+        call.positions as u32,
+        call.cubes as u32,
+        scale,
+        projected.bias.is_some(),
+        call.split,
+        storage,
+        arithmetic,
+    );
+}
+
 impl AttentionOps for CubeBackend {
     fn self_attention(
         projected: FloatTensor<Self>,
         heads: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         check(operands!("self_attention", projected), heads);
-        let projected = into_contiguous(projected);
-        let call = Call::new(&projected, heads);
-        let output = empty(&projected, call.mixed());
-        let log_sums = empty_in(&projected, arithmetic(projected.dtype), call.each());
-        let (count, units) = call.grid(&projected, call.cubes);
-        let scale = call.scale(&projected);
-        let (storage, arithmetic) = types(projected.dtype);
-        forward_kernel::launch(
-            &output.client,
-            count,
-            units,
-            projected.into_tensor_arg(),
-            output.clone().into_tensor_arg(),
-            log_sums.clone().into_tensor_arg(),
-            heads as u32,
-            call.channels as u32,
-            call.positions as u32,
-            call.cubes as u32,
-            scale,
-            call.split,
-            storage,
-            arithmetic,
-        );
+        let output = empty(&projected, Call::new(&projected, heads).mixed());
+        let log_sums = forward(Projected { sums: projected, bias: None }, &output, heads);
         (output, log_sums)
     }
 }
@@ -146,32 +211,9 @@ impl AttentionGradient for CubeBackend {
             log_sums: precise
         );
         check(call, heads);
-        let [projected, output, log_sums, gradient] =
-            [projected, output, log_sums, gradient].map(into_contiguous);
-        let call = Call::new(&projected, heads);
-        let deltas = deltas(&call, output, gradient.clone());
         let of_projected = empty(&projected, projected.meta.shape().clone());
-        let (storage, arithmetic) = types(projected.dtype);
-        let scale = call.scale(&projected);
-        let (count, units) = call.grid(&projected, 2 * call.cubes);
-        gradient_kernel::launch(
-            &of_projected.client,
-            count,
-            units,
-            projected.into_tensor_arg(),
-            log_sums.into_tensor_arg(),
-            deltas.into_tensor_arg(),
-            gradient.into_tensor_arg(),
-            of_projected.clone().into_tensor_arg(),
-            heads as u32,
-            call.channels as u32,
-            call.positions as u32,
-            call.cubes as u32,
-            scale,
-            call.split,
-            storage,
-            arithmetic,
-        );
+        let projected = Projected { sums: projected, bias: None };
+        backward(projected, output, log_sums, gradient, &of_projected, heads);
         of_projected
     }
 }
@@ -188,6 +230,7 @@ fn deltas(call: &Call, output: CubeTensor, gradient: CubeTensor) -> CubeTensor {
         output.into_tensor_arg(),
         gradient.into_tensor_arg(),
         deltas.clone().into_tensor_arg(),
+        call.heads as u32,
         call.positions as u32,
         call.channels as u32,
         storage,

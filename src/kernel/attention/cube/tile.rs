@@ -102,6 +102,52 @@ pub fn block(
     }
 }
 
+/// Where the channels of a head are in a tensor `[B, channels, P]` of any order in memory, and
+/// those of its bias `[channels, P]`.
+#[derive(CubeType, Clone, Copy)]
+pub struct Rows {
+    /// Place of the first channel at the first position.
+    base: usize,
+    /// Distance from one channel to the next.
+    channel: usize,
+    /// Distance from one position to the next.
+    position: usize,
+    of_bias: usize,
+    of_bias_channel: usize,
+    of_bias_position: usize,
+}
+
+/// The rows of a head's channels in a tensor without bias, of which `first` is the first.
+#[cube]
+pub fn rows_of<F: Float>(tensor: &Tensor<F>, example: usize, first: usize) -> Rows {
+    Rows {
+        base: example * tensor.stride(0) + first * tensor.stride(1),
+        channel: tensor.stride(1),
+        position: tensor.stride(2),
+        of_bias: 0,
+        of_bias_channel: 0,
+        of_bias_position: 0,
+    }
+}
+
+/// Those in `projected`, which has a bias if `biased`.
+#[cube]
+pub fn projected_rows<F: Float>(
+    projected: &Tensor<F>,
+    bias: &Tensor<F>,
+    example: usize,
+    first: usize,
+    #[comptime] biased: bool,
+) -> Rows {
+    let mut rows = rows_of::<F>(projected, example, first);
+    if comptime!(biased) {
+        rows.of_bias = first * bias.stride(0);
+        rows.of_bias_channel = bias.stride(0);
+        rows.of_bias_position = bias.stride(1);
+    }
+    rows
+}
+
 /// The column of this unit among the units.
 #[cube]
 pub fn unit_x() -> usize {
@@ -126,8 +172,8 @@ pub fn place(row: usize, vector: usize) -> usize {
     row * STRIDE + vector
 }
 
-/// Loads a chunk of channels of one head at the positions from `start`: row `c` of the tile is a
-/// channel. `base` is the place of the head's first channel. Elements outside the head are 0.
+/// Loads a chunk of channels of one head at the positions from `start`, and adds the bias if there
+/// is one: row `c` of the tile is a channel. Elements outside the head are 0.
 ///
 /// Every unit has to call it. It waits until all units have finished with what the tile held, and
 /// until they have loaded it.
@@ -135,25 +181,33 @@ pub fn place(row: usize, vector: usize) -> usize {
 pub fn load<F: Float, N: Float>(
     tile: &mut Shared<[Four<N>]>,
     from: &Tensor<F>,
-    base: usize,
+    bias: &Tensor<F>,
+    rows: &Rows,
     chunk: usize,
     start: usize,
     block: &Block,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
 ) {
-    let (width, rows) = comptime!((split.width(), split.rows));
+    let (width, steps) = comptime!((split.width(), split.rows));
     let position = start + unit_x() * EACH;
     sync_cube();
-    for step in 0..rows {
+    for step in 0..steps {
         let row = unit_y() + step * LANES;
         let channel = chunk * width + row;
-        let first = base + channel * block.positions + position;
+        let first = rows.base + channel * rows.channel + position * rows.position;
         let mut four = Four::<N>::empty();
         #[unroll]
         for a in 0..EACH {
             let inside = channel < block.channels && position + a < block.positions;
             // Outside, an element that exists is read and not used.
-            let element = N::cast_from(from[select(inside, first + a, 0)]);
+            let mut element = N::cast_from(from[select(inside, first + a * rows.position, 0)]);
+            if comptime!(biased) {
+                let here = rows.of_bias
+                    + channel * rows.of_bias_channel
+                    + (position + a) * rows.of_bias_position;
+                element += N::cast_from(bias[select(inside, here, 0)]);
+            }
             four.insert(a, select(inside, element, N::new(0.0)));
         }
         tile[place(row, unit_x())] = four;
@@ -213,14 +267,17 @@ pub fn add_mixed_group<F: Float, N: Float>(
     other: &mut Shared<[Four<N>]>,
     weights: &Shared<[Four<N>]>,
     from: &Tensor<F>,
-    base: usize,
+    bias: &Tensor<F>,
+    rows: &Rows,
     start: usize,
     block: &Block,
+    #[comptime] biased: bool,
     #[comptime] split: Split,
 ) {
     #[unroll]
     for chunk in 0..comptime!(split.chunks) {
-        load::<F, N>(other, from, base, block.chunk + chunk, start, block, split);
+        let here = block.chunk + chunk;
+        load::<F, N>(other, from, bias, rows, here, start, block, biased, split);
         add_mixed::<N>(sums, &*other, weights, chunk, split);
     }
 }
@@ -233,16 +290,21 @@ pub fn inner<F: Float, N: Float>(
     other: &mut Shared<[Four<N>]>,
     own_from: &Tensor<F>,
     other_from: &Tensor<F>,
-    own_base: usize,
-    other_base: usize,
+    bias: &Tensor<F>,
+    own_rows: &Rows,
+    other_rows: &Rows,
     other_start: usize,
     block: &Block,
+    #[comptime] own_biased: bool,
+    #[comptime] other_biased: bool,
     #[comptime] split: Split,
 ) {
     clear::<N>(sums, EACH);
     for chunk in 0..block.channels.div_ceil(comptime!(split.width())) {
-        load::<F, N>(own, own_from, own_base, chunk, block.start, block, split);
-        load::<F, N>(other, other_from, other_base, chunk, other_start, block, split);
+        let start = block.start;
+        load::<F, N>(own, own_from, bias, own_rows, chunk, start, block, own_biased, split);
+        let start = other_start;
+        load::<F, N>(other, other_from, bias, other_rows, chunk, start, block, other_biased, split);
         add_inner::<N>(sums, &*own, &*other, split);
     }
 }
@@ -263,7 +325,7 @@ pub fn store<F: Float, N: Float>(
     to: &mut Tensor<F>,
     sums: &Array<Four<N>>,
     factor: Four<N>,
-    base: usize,
+    to_rows: &Rows,
     block: &Block,
     #[comptime] split: Split,
 ) {
@@ -278,7 +340,9 @@ pub fn store<F: Float, N: Float>(
             #[unroll]
             for a in 0..EACH {
                 if channel < block.channels && position + a < block.positions {
-                    let element = base + channel * block.positions + position + a;
+                    let element = to_rows.base
+                        + channel * to_rows.channel
+                        + (position + a) * to_rows.position;
                     to[element] = F::cast_from(results.extract(a));
                 }
             }

@@ -33,14 +33,14 @@ pub fn has_one_tap(weight: &CubeTensor) -> bool {
 }
 
 /// The channels of each position: `[B, C, H, W]` to `[B·H·W, C]`.
-fn rows(images: CubeTensor) -> CubeTensor {
+pub fn rows(images: CubeTensor) -> CubeTensor {
     let [batch, channels, height, width] = images.meta.shape().dims();
     let rows = into_contiguous(permute_nchw_to_nhwc(images));
     CubeBackend::float_reshape(rows, [batch * height * width, channels].into())
 }
 
 /// Rows as images of the batch and size of others.
-fn images(rows: CubeTensor, like: &CubeTensor) -> CubeTensor {
+pub fn images(rows: CubeTensor, like: &CubeTensor) -> CubeTensor {
     let [batch, _, height, width] = like.meta.shape().dims();
     let [_, channels] = rows.meta.shape().dims();
     let shape = [batch, height, width, channels];
@@ -48,7 +48,7 @@ fn images(rows: CubeTensor, like: &CubeTensor) -> CubeTensor {
 }
 
 /// Weights with a single tap: `[O, C, 1, 1]` to `[O, C]`.
-fn matrix(weight: CubeTensor) -> CubeTensor {
+pub fn matrix(weight: CubeTensor) -> CubeTensor {
     let [outputs, inputs, _, _] = weight.meta.shape().dims();
     CubeBackend::float_reshape(into_contiguous(weight), [outputs, inputs].into())
 }
