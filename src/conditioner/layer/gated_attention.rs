@@ -10,8 +10,8 @@
 //! the same convolution at the same position, with the same number of parameters.
 //!
 //! # Cost
-//! `O(B·F·(H·W)²)` time. Memory: on the CPU, that of inputs and outputs; elsewhere,
-//! `O(B·heads·(H·W)²)` with a graph and `O(heads·(H·W)²)` without.
+//! `O(B·F·(H·W)²)` time. Memory: that of inputs and outputs where [`attention`] has a kernel;
+//! elsewhere, `O(B·heads·(H·W)²)` with a graph and `O(heads·(H·W)²)` without.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
