@@ -86,7 +86,7 @@ pub struct Seeded {
 #[derive(Debug)]
 enum Key {
     /// The numbers that make it, which are still on the device.
-    Sampled(Tensor<1>),
+    Sampled(Box<Tensor<1>>),
     Read(u64),
 }
 
@@ -106,7 +106,7 @@ impl Seeded {
         // A device that queues operations samples the numbers now, before anything within the
         // scope. An error here is one of the copy as well.
         device.flush().ok();
-        Self { key: Key::Sampled(samples), device }
+        Self { key: Key::Sampled(Box::new(samples)), device }
     }
 
     /// The numbers that make the key, if they are still to be copied to the host.
@@ -124,7 +124,7 @@ impl Seeded {
 
     fn restore(&self) {
         let key = match &self.key {
-            Key::Sampled(samples) => read(samples.clone()),
+            Key::Sampled(samples) => read(samples.as_ref().clone()),
             Key::Read(key) => Ok(*key),
         };
         // A lost device has no stream to restore. The next operation on it reports the loss.
