@@ -13,9 +13,9 @@
 //! ```text
 //! q, k, v = w·x + (w·p + b)
 //! ```
-//! and adds the second term, which is small, where [`attention`] loads the first. By separate
-//! operations `x + p` and the sums with their bias are written and read once more, and copied from
-//! the order in memory of convolutions to that of attention.
+//! and adds the second term, which is small, where [`attention`](crate::kernel::attention) loads
+//! the first. By separate operations `x + p` and the sums with their bias are written and read once
+//! more, and copied from the order in memory of convolutions to that of attention.
 //!
 //! # Backward
 //! With the gradient `g` of the projected values and their sum over the examples, `s = Σ_i g_i`:
