@@ -18,7 +18,7 @@ use super::reduce::sum_of_units;
 use super::{UNITS, arithmetic, cube_each, empty, empty_in, types};
 
 /// Numbers of each unit that a cube adds at a time: 16 KiB of float32, the shared memory that
-/// every WebGPU device has.
+/// every WebGPU device has. Float64, which takes twice as much, is only on CUDA.
 pub const ROUND: usize = 16;
 
 /// Units that add the numbers of one sum.
@@ -109,7 +109,8 @@ fn totals_kernel<F: Float, N: Float>(
     }
 }
 
-/// Memory for the sums of each cube of a kernel with one unit for each of `positions`.
+/// Memory for the sums of each cube of a kernel with one unit for each of `positions`. Without a
+/// position there is still one cube, whose sums are 0.
 pub fn partials_of(like: &CubeTensor, sums: usize, positions: usize) -> CubeTensor {
     let cubes = positions.div_ceil(UNITS as usize).max(1);
     empty_in(like, arithmetic(like.dtype), [sums, cubes])
