@@ -27,7 +27,6 @@ use crate::kernel::{attention, gated_residual, projected_attention};
 use crate::tensor::limit::{product, sum};
 
 use super::{ChannelNorm, ConvStyle, DataInitConv};
-use crate::tensor::dtype::{self, cast};
 
 /// How positions are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +149,7 @@ impl GatedAttention {
     /// The input of the gate.
     fn inside(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
         let mixed = match self.mixing {
-            Mixing::Attention { heads } if projected_attention::SERVED.serves(&x) => {
+            Mixing::Attention { heads } => {
                 let projection = self.projection.parameters(x.dtype());
                 projected_attention::forward(x, positions, projection, heads)
             }
@@ -178,14 +177,6 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
         Mixing::PositionwiseMaxout => {
             projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w])
         }
-        Mixing::Attention { heads } => {
-            // In a half-precision type the errors of scores exceed the differences between them.
-            // A kernel for such a type computes them in f32; plain operations need the cast.
-            let dtype = projected.dtype();
-            if attention::SERVED.serves(&projected) {
-                return attention::forward(projected, heads);
-            }
-            cast(attention::forward(cast(projected, dtype::wide(dtype)), heads), dtype)
-        }
+        Mixing::Attention { heads } => attention::forward(projected, heads),
     }
 }

@@ -29,6 +29,7 @@ use super::cube::arithmetic;
 use super::operands::Checked;
 use super::operands::{Operands, operands};
 use super::served::{FLOATS, FLOATS_AND_HALVES, Served};
+use crate::tensor::dtype::{self, cast};
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS_AND_HALVES };
@@ -87,7 +88,8 @@ fn results(projected: &TensorSpec, heads: &usize) -> (TensorSpec, TensorSpec) {
     )
 }
 
-/// The mixed values.
+/// The mixed values. In a 16-bit type without a kernel they are computed in float32: the errors of
+/// scores in such a type exceed the differences between them, and a kernel computes in f32 too.
 ///
 /// # Shapes
 /// `[B, 3F, H, W]` to `[B, F, H, W]`; `heads` divides `F`.
@@ -98,7 +100,11 @@ pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [batch, channels, height, width] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
     if !SERVED.serves(&projected) {
-        return plain::forward(projected, heads);
+        let dtype = projected.dtype();
+        return match dtype::wide(dtype) {
+            wide if wide == dtype => plain::forward(projected, heads),
+            wide => cast(forward(cast(projected, wide), heads), dtype),
+        };
     }
     let projected = projected.reshape([batch, channels, height * width]).into_dispatch();
     let (output, _) = <Dispatch as AttentionOps>::self_attention(projected, heads);
