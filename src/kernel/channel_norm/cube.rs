@@ -220,11 +220,7 @@ fn backward_kernel<F: Float, N: Float>(
             columns::put::<N>(&mut columns, each, by_gain);
             columns::put::<N>(&mut columns, CHANNELS + each, by_shift);
         }
-        let sum = columns::sum_of_column::<N>(&mut columns);
-        let unit = UNIT_POS as usize;
-        let channel = round * CHANNELS + unit % CHANNELS;
-        let index = unit / CHANNELS * count + channel;
-        columns::write_partial::<N>(partials, index, channel < count, sum);
+        columns::end_round::<N>(&mut columns, partials, round, count, KINDS);
     }
 }
 

@@ -36,10 +36,9 @@ pub fn put<N: Float>(columns: &mut Shared<[N]>, sum: usize, number: N) {
     columns[sum * UNITS as usize + UNIT_POS as usize] = number;
 }
 
-/// The sum `UNIT_POS` of a round, in the first [`ROUND`] units. Every unit has to have put a number
-/// for each sum, and to call this.
+/// The sum `UNIT_POS` of a round, in the first [`ROUND`] units.
 #[cube]
-pub fn sum_of_column<N: Float>(columns: &mut Shared<[N]>) -> N {
+fn sum_of_column<N: Float>(columns: &mut Shared<[N]>) -> N {
     sync_cube();
     let unit = UNIT_POS as usize;
     let first = unit / LANES * UNITS as usize + unit % LANES;
@@ -61,14 +60,25 @@ pub fn sum_of_column<N: Float>(columns: &mut Shared<[N]>) -> N {
     sum
 }
 
-/// Writes the sum of a round that this unit has, which is number `index` of all, if it is one of
-/// the first [`ROUND`] units and if there is such a sum.
+/// Ends a round: writes the sums of a cube for `kinds` numbers of each of the channels of the
+/// round, `ROUND / kinds` of `channels`. Every unit has to have put each of its numbers, those of a
+/// kind side by side, and to call this.
 #[cube]
-pub fn write_partial<N: Float>(partials: &mut Tensor<N>, index: usize, exists: bool, sum: N) {
+pub fn end_round<N: Float>(
+    columns: &mut Shared<[N]>,
+    partials: &mut Tensor<N>,
+    round: usize,
+    channels: usize,
+    #[comptime] kinds: usize,
+) {
+    let sum = sum_of_column::<N>(columns);
+    let each = comptime!(ROUND / kinds);
+    let unit = UNIT_POS as usize;
+    let channel = round * each + unit % each;
     let cubes = partials.shape(1);
     // The grid may have more cubes than those that have positions.
-    if exists && (UNIT_POS as usize) < ROUND && CUBE_POS < cubes {
-        partials[index * cubes + CUBE_POS] = sum;
+    if channel < channels && unit < ROUND && CUBE_POS < cubes {
+        partials[(unit / each * channels + channel) * cubes + CUBE_POS] = sum;
     }
 }
 

@@ -182,11 +182,7 @@ fn backward_kernel<F: Float, N: Float>(
             columns::put::<N>(&mut columns, 2 * CHANNELS + each, by_linear);
             columns::put::<N>(&mut columns, 3 * CHANNELS + each, by_logit);
         }
-        let sum = columns::sum_of_column::<N>(&mut columns);
-        let unit = UNIT_POS as usize;
-        let channel = round * CHANNELS + unit % CHANNELS;
-        let index = unit / CHANNELS * count + channel;
-        columns::write_partial::<N>(partials, index, channel < count, sum);
+        columns::end_round::<N>(&mut columns, partials, round, count, KINDS);
     }
 }
 
