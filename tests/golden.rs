@@ -10,7 +10,7 @@ use std::f64::consts::LN_2;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flowkit::conditioner::layer::{GateKernel, GatedAttentionConfig, GatedConvConfig};
+use flowkit::conditioner::layer::{GateKernel, GatedAttentionConfig, GatedConvConfig, concat_elu};
 use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Resolution,
@@ -311,7 +311,7 @@ fn gated_conv_aux_nin() {
             GatedConvConfig::new(8).with_n_context(Some(4)).build(&c.precision.device()).unwrap();
         let block = install(block, c, gated_conv);
         let (x, context) = (c.input::<4>("x"), c.input::<4>("aux"));
-        let y = block.forward(x.clone(), Some(&context));
+        let y = block.forward(x.clone(), Some(&concat_elu(context.clone())));
         c.check(y.clone(), Source::of("out.y"));
         let gradients = c.probe("y", y).backward();
         c.check_input_gradient("x", &x, &gradients);

@@ -1,7 +1,7 @@
 //! The network of Flow++'s couplings: gated convolutions and gated self-attention.
 //! ```text
 //! h = conv3x3(identity)                               F channels
-//! blocks times   h = norm(gated_conv(h, context));  h = norm(gated_attention(h, p))
+//! blocks times   h = norm(gated_conv(h, celu(context)));  h = norm(gated_attention(h, p))
 //! h = celu(h)                                         2F channels; OutputActivation::None omits it
 //! theta = conv3x3(h)                                  params·C channels, initialised to deviation
 //!                                                     0.1, for every law
@@ -167,6 +167,7 @@ impl GatedNet {
 impl Net<4> for GatedNet {
     fn forward(&self, identity: Tensor<4>, context: Option<Tensor<4>>) -> Tensor<3> {
         let positions = self.positions.as_ref().map(Param::val);
+        let context = context.map(concat_elu);
         let h = self.input.forward(identity);
         let h = self
             .blocks
@@ -177,6 +178,7 @@ impl Net<4> for GatedNet {
 
     fn initialize(self, identity: Tensor<4>, context: Option<Tensor<4>>) -> (Self, Tensor<3>) {
         let positions = self.positions.as_ref().map(Param::val);
+        let context = context.map(concat_elu);
         let mut net = self;
         let (input, mut h) = net.input.initialize(identity);
         net.input = input;

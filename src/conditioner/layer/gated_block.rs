@@ -22,7 +22,7 @@ config! {
     pub struct GatedBlockConfig {
         /// Number of channels `F` of input and output.
         pub n_filters: usize,
-        /// Number of channels of the context; `None`: no context.
+        /// Number of channels `A` of the condition; `None`: no context.
         pub n_context: Option<usize> = None,
         /// How positions are mixed. `None`: not at all; the block is its convolution and a norm.
         pub mixing: Option<Mixing> = Some(Mixing::Attention { heads: 4 }),
@@ -105,7 +105,8 @@ impl GatedBlock {
     /// Applies the block.
     ///
     /// # Shapes
-    /// `x [B, F, H, W]`, `positions [1, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
+    /// `x [B, F, H, W]`, `positions [1, F, H, W]`, `context [B, 2A, H, W]`, the activated condition
+    /// of [`GatedConv`], to the shape of `x`.
     ///
     /// # Panics
     /// If the block mixes positions and gets none, or the reverse, and where [`GatedConv::forward`]

@@ -1,9 +1,12 @@
 //! Gated residual convolution.
 //! ```text
-//! c = conv3x3(celu(x))  [+ conv1x1(celu(context))]       celu: concat_elu, 2F channels
+//! c = conv3x3(celu(x))  [+ conv1x1(context)]             celu: concat_elu, 2F channels
 //! h = conv(dropout(celu(c)))                             2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
+//! The context is `concat_elu` of a condition of `A` channels. It comes activated, since all blocks
+//! of a network have the same one.
+//!
 //! # Reference
 //! Ho et al. 2019 §3.3; the block of PixelCNN++ (Salimans et al. 2017).
 
@@ -13,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::kernel::conv2d::PreActivation;
+use crate::kernel::conv2d::{self, ConvStages, PreActivation};
 use crate::kernel::gated_residual;
 use crate::tensor::limit::{product, sum};
 
@@ -34,7 +37,7 @@ config! {
     pub struct GatedConvConfig {
         /// Number of channels `F` of input and output.
         pub n_filters: usize,
-        /// Number of channels of the context; `None`: no context.
+        /// Number of channels `A` of the condition; `None`: no context.
         pub n_context: Option<usize> = None,
         /// Kernel of the convolution that computes the gate.
         pub gate: GateKernel = GateKernel::One,
@@ -110,7 +113,7 @@ impl GatedConvConfig {
 pub struct GatedConv {
     /// 3x3, `2F -> F`.
     pub inner: DataInitConv,
-    /// 1x1 on the context, `2A -> F`.
+    /// 1x1 on the activated condition, `2A -> F`.
     pub context: Option<DataInitConv>,
     /// `2F -> 2F`.
     pub gate: DataInitConv,
@@ -121,7 +124,7 @@ impl GatedConv {
     /// Applies the block.
     ///
     /// # Shapes
-    /// `x [B, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
+    /// `x [B, F, H, W]`, `context [B, 2A, H, W]` to the shape of `x`.
     ///
     /// # Panics
     /// If the block was built with a context and gets none, or the reverse.
@@ -143,14 +146,23 @@ impl GatedConv {
 
     /// The input of the gate, and the activation that is still to be applied to it.
     fn inside(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Tensor<4>, PreActivation) {
-        let mut c = self.inner.forward_behind(x, PreActivation::ConcatElu);
-        match (&self.context, context) {
+        let dtype = x.dtype();
+        let (weight, bias) = self.inner.parameters(dtype);
+        let stages = ConvStages::preceded_by(PreActivation::ConcatElu);
+        let c = match (&self.context, context) {
             (Some(layer), Some(context)) => {
-                c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu)
+                let (of_context, second) = layer.parameters(dtype);
+                // One of the convolutions adds both biases.
+                let bias = match (bias, second) {
+                    (Some(first), Some(second)) => Some(first + second),
+                    (first, second) => first.or(second),
+                };
+                let c = conv2d::forward(x, weight, bias, stages);
+                c + conv2d::forward(context.clone(), of_context, None, ConvStages::PLAIN)
             }
-            (None, None) => {}
+            (None, None) => conv2d::forward(x, weight, bias, stages),
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
-        }
+        };
         // Dropout comes between activation and convolution.
         if self.dropout.prob == 0.0 {
             (c, PreActivation::ConcatElu)
@@ -168,7 +180,7 @@ impl GatedConv {
         let (inner, mut c) = self.inner.initialize(concat_elu(x.clone()));
         let layer = match (self.context, context) {
             (Some(layer), Some(context)) => {
-                let (layer, added) = layer.initialize(concat_elu(context.clone()));
+                let (layer, added) = layer.initialize(context.clone());
                 c = c + added;
                 Some(layer)
             }
