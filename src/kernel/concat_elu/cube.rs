@@ -4,13 +4,12 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::ops::permute_nhwc_to_nchw;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::check;
 use super::{ConcatEluGradient, ConcatEluOps};
-use crate::kernel::cube::{at, at_counted, empty, empty_images, first_half, types, unit_each};
+use crate::kernel::cube::{at_counted, empty_images, first_half, types, unit_each};
 use crate::kernel::operands::operands;
 
 /// `elu(x)` and `elu(−x)`.
@@ -21,38 +20,6 @@ fn halves<N: Float>(x: N) -> (N, N) {
     (select(x > N::new(0.0), x, below), select(x > N::new(0.0), below, -x))
 }
 
-/// `y` is `[B, 2C, H, W]`, or `[B, H, W, 2C]` if `channels_last`.
-#[cube(launch)]
-fn forward_kernel<F: Float, N: Float>(
-    x: &Tensor<F>,
-    y: &mut Tensor<F>,
-    #[comptime] channels_last: bool,
-    #[define(F)] _storage: ElemType,
-    #[define(N)] _arithmetic: ElemType,
-) {
-    let (channels, height, width) = (x.shape(1), x.shape(2), x.shape(3));
-    let positions = height * width;
-    let length = channels * positions;
-    if ABSOLUTE_POS >= x.shape(0) * length {
-        terminate!();
-    }
-    let example = ABSOLUTE_POS / length;
-    let mut channel = ABSOLUTE_POS / positions % channels;
-    let mut position = ABSOLUTE_POS % positions;
-    let mut first = first_half(ABSOLUTE_POS, length);
-    let mut distance = length;
-    if comptime!(channels_last) {
-        channel = ABSOLUTE_POS % channels;
-        position = ABSOLUTE_POS / channels % positions;
-        first = first_half(ABSOLUTE_POS, channels);
-        distance = channels;
-    }
-    let here = N::cast_from(x[at::<F>(x, example, channel, position / width, position % width)]);
-    let (positive, negative) = halves::<N>(here);
-    y[first] = F::cast_from(positive);
-    y[first + distance] = F::cast_from(negative);
-}
-
 /// Both halves of one element of `y`, `[B, H, W, 2C]`.
 #[cube]
 fn write<F: Float, N: Float>(y: &mut [F], x: N, element: usize, channels: usize) {
@@ -60,6 +27,22 @@ fn write<F: Float, N: Float>(y: &mut [F], x: N, element: usize, channels: usize)
     let (positive, negative) = halves::<N>(x);
     y[first] = F::cast_from(positive);
     y[first + channels] = F::cast_from(negative);
+}
+
+/// `y` is `[B, H, W, 2C]`.
+#[cube(launch)]
+fn forward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    y: &mut [F],
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    if 2 * ABSOLUTE_POS >= y.len() {
+        terminate!();
+    }
+    let channels = x.shape(1);
+    let here = N::cast_from(x[at_counted::<F>(x, ABSOLUTE_POS, channels)]);
+    write::<F, N>(y, here, ABSOLUTE_POS, channels);
 }
 
 /// The gradient of `x`, `[B, H, W, C]`, and `y` anew if the list for it is not empty.
@@ -118,33 +101,27 @@ pub fn backward(x: CubeTensor, gradient: CubeTensor, y: Option<&CubeTensor>) -> 
     of_x
 }
 
-/// `y` in the order of its axes, or with the channels last in memory, as a convolution reads it.
-pub fn forward(x: CubeTensor, channels_last: bool) -> CubeTensor {
-    let [batch, channels, height, width] = x.meta.shape().dims();
-    let shape = match channels_last {
-        true => [batch, height, width, 2 * channels],
-        false => [batch, 2 * channels, height, width],
-    };
-    let y = empty(&x, shape);
-    let (count, units) = unit_each(&x, batch * channels * height * width);
+/// `y`, with the channels last in memory, as a convolution reads it.
+pub fn forward(x: CubeTensor) -> CubeTensor {
+    let y = unwritten(&x);
+    let (count, units) = unit_each(&x, x.meta.shape().num_elements());
     let (storage, arithmetic) = types(x.dtype);
     forward_kernel::launch(
         &y.client,
         count,
         units,
         x.into_tensor_arg(),
-        y.clone().into_tensor_arg(),
-        channels_last,
+        y.clone().into_buffer_arg(),
         storage,
         arithmetic,
     );
-    if channels_last { permute_nhwc_to_nchw(y) } else { y }
+    y
 }
 
 impl ConcatEluOps for CubeBackend {
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         check(operands!("concat_elu", x));
-        forward(x, false)
+        forward(x)
     }
 }
 

@@ -131,10 +131,28 @@ pub fn forward(
     if !SERVED.serves(&x) {
         return plain::forward(x, weight, bias, stages);
     }
-    let bias = bias
-        .unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
+    let Some(bias) = bias else {
+        if stages == ConvStages::PLAIN && SERVED.serves_on_gpu(&x) && has_one_tap(&weight) {
+            return product(x, weight);
+        }
+        let zeros = Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype()));
+        return forward(x, weight, Some(zeros), stages);
+    };
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as Conv2dOps>::same_conv2d(x, weight, bias, stages))
+}
+
+fn has_one_tap(weight: &Tensor<4>) -> bool {
+    weight.dims()[2..] == [1, 1]
+}
+
+/// `w ∗ x` of weights with a single tap: a product of matrices, with the channels of images last in
+/// memory. There is nothing to add to it, so no kernel of ours has to read or write it.
+fn product(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
+    let ([batch, channels, height, width], outputs) = (x.dims(), weight.dims()[0]);
+    let rows = x.permute([0, 2, 3, 1]).reshape([batch * height * width, channels]);
+    let sums = rows.matmul(weight.reshape([outputs, channels]).transpose());
+    sums.reshape([batch, height, width, outputs]).permute([0, 3, 1, 2])
 }
 
 fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, stages: ConvStages) {

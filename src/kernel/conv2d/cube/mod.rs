@@ -11,8 +11,8 @@
 //! The scale is that of [`scaled_conv2d`](crate::kernel::scaled_conv2d).
 //!
 //! burn's convolutions keep the channels of images on the last axis in memory, and so do most
-//! kernels between two of them. A result stays in that order after a ReLU or behind an activation,
-//! inside of a network; other results are written in the order of their axes.
+//! kernels between two of them. A result stays in that order if only a bias is added, and after a
+//! ReLU. With scales or a border channel, as a network ends, it is written in the order of its axes.
 //!
 //! The border channel is 1 where a tap lies outside of the image. So its part of `y` is a sum of
 //! weights, and its gradient one of gradients at the border: neither needs an image of it.
@@ -151,7 +151,7 @@ fn own_channels(weight: &CubeTensor, stages: ConvStages) -> CubeTensor {
 pub fn activated(x: CubeTensor, before: PreActivation) -> CubeTensor {
     match before {
         PreActivation::Identity => x,
-        PreActivation::ConcatElu => concat_elu::cube::forward(x, true),
+        PreActivation::ConcatElu => concat_elu::cube::forward(x),
     }
 }
 
@@ -166,10 +166,10 @@ pub fn forward(
     let [weight, bias] = [weight, bias].map(into_contiguous);
     let own = own_channels(&weight, stages);
     let relu = stages.epilogue == Epilogue::Relu;
-    let channels_last = relu || stages.before == PreActivation::ConcatElu;
-    let v = activated(x, stages.before);
     let bias_alone = stages.border == Border::Zeros && scales.is_none() && !relu;
-    if bias_alone && channels_last && !sums::has_one_tap(&own) {
+    let channels_last = relu || bias_alone;
+    let v = activated(x, stages.before);
+    if bias_alone && !sums::has_one_tap(&own) {
         return sums::with_bias(v, own, Some(bias));
     }
     let sums = sums::sums(v, own);
