@@ -4,8 +4,10 @@
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
 use flowkit::kernel::epilogue::Epilogue;
+use flowkit::kernel::gated_norm::{self, Norm};
 use flowkit::kernel::{
-    concat_elu, conv2d, gated_residual, mixture_coupling, mixture_logistic, scaled_conv2d,
+    attention, channel_norm, concat_elu, conv2d, gated_residual, mixture_coupling,
+    mixture_logistic, projected_attention, scaled_conv2d,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -125,6 +127,57 @@ fn convolutions(batch: usize) -> Vec<Tested> {
     all
 }
 
+/// What the blocks of Flow++'s networks are made of, besides convolutions with a bias.
+fn blocks(batch: usize) -> Vec<Tested> {
+    let [channels, height, width] = IMAGE;
+    let image = |batch: usize, channels: usize| vec![batch, channels, height, width];
+    let one_tap = |outputs: usize, inputs: usize| vec![outputs, inputs, 1, 1];
+    let (x, each, heads) = (image(batch, channels), vec![1, channels, 1, 1], 2);
+    let gated = [x.clone(), x.clone(), one_tap(2 * channels, 2 * channels), vec![2 * channels]];
+    let before = PreActivation::ConcatElu;
+    let norm = |o: &Operands<'_>| Norm { gain: o.get(4), shift: o.get(5), epsilon: 1e-5 };
+    let behind = |o: &Operands<'_>| (o.get(2), Some(o.get(3)));
+    let projection = |o: &Operands<'_>| (o.get(2), Some(o.get(3)));
+    vec![
+        Tested::new(
+            "conv2d without a bias".into(),
+            vec![x.clone(), one_tap(OUTPUTS, channels)],
+            |o| conv2d::forward(o.get(0), o.get(1), None, ConvStages::PLAIN),
+            |o| conv2d::oracle::forward(o.get(0), o.get(1), None, ConvStages::PLAIN),
+        ),
+        Tested::new(
+            "attention".into(),
+            vec![image(batch, 3 * channels)],
+            move |o| attention::forward(o.get(0), heads),
+            move |o| attention::plain::forward(o.get(0), heads),
+        ),
+        Tested::new(
+            "projected_attention".into(),
+            vec![x, image(1, channels), one_tap(3 * channels, channels), vec![3 * channels]],
+            move |o| projected_attention::forward(o.get(0), o.get(1), projection(o), heads),
+            move |o| projected_attention::plain::forward(o.get(0), o.get(1), projection(o), heads),
+        ),
+        Tested::new(
+            "gated_norm".into(),
+            gated.into_iter().chain([each.clone(), each]).collect(),
+            move |o| gated_norm::forward(o.get(0), o.get(1), behind(o), norm(o), before),
+            // burn's convolution fails on a GPU if each element of its bias is the same in memory.
+            move |o| {
+                let stages = ConvStages::preceded_by(before);
+                let sums = conv2d::oracle::forward(o.get(1), o.get(2), None, stages);
+                let h = sums + o.get::<1>(3).reshape([1, 2 * channels, 1, 1]);
+                let Norm { gain, shift, epsilon } = norm(o);
+                channel_norm::plain::forward(
+                    gated_residual::plain::forward(o.get(0), h),
+                    gain,
+                    shift,
+                    epsilon,
+                )
+            },
+        ),
+    ]
+}
+
 const MIN_LOG_SCALE: f64 = -7.0;
 
 fn pointwise(batch: usize) -> Vec<Tested> {
@@ -188,6 +241,11 @@ fn convolutions_read_views() {
 }
 
 #[test]
+fn blocks_read_views() {
+    check(cases(blocks));
+}
+
+#[test]
 fn pointwise_operations_read_views() {
     check(cases(pointwise));
 }
@@ -224,7 +282,7 @@ fn halves_are_rounded_results() {
 fn no_example_is_no_fault() {
     let mut rng = StdRng::seed_from_u64(22);
     let without_coupling = pointwise(0).into_iter().take(2);
-    for tested in convolutions(0).into_iter().chain(without_coupling) {
+    for tested in convolutions(0).into_iter().chain(blocks(0)).chain(without_coupling) {
         let (name, shapes, [kernel, _]) = tested.seen(View::Plain);
         let lengths: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let operands: Vec<_> = lengths.iter().map(|length| normal(*length, &mut rng)).collect();
