@@ -13,7 +13,7 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_flex::FlexTensor;
 
 use burn::backend::{DispatchTensor, TensorMetadata};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{DType, Int, Shape, Tensor};
 
 /// Anything with a shape and a type: tensors, and the tensors of backends with kernels.
 pub trait Shaped {
@@ -22,6 +22,16 @@ pub trait Shaped {
 }
 
 impl<const D: usize> Shaped for Tensor<D> {
+    fn shape(&self) -> Shape {
+        Self::shape(self)
+    }
+
+    fn dtype(&self) -> DType {
+        Self::dtype(self)
+    }
+}
+
+impl<const D: usize> Shaped for Tensor<D, Int> {
     fn shape(&self) -> Shape {
         Self::shape(self)
     }

@@ -47,6 +47,16 @@ impl<B: Backend> ExtensionType<B> for Tensors<B> {
     }
 }
 
+/// Checks that the lists of a call have one length.
+///
+/// # Panics
+/// If they differ.
+pub(super) fn of_one_length<B: Backend, const N: usize>(kernel: &str, lists: [&Tensors<B>; N]) {
+    let lengths = lists.map(|list| list.0.len());
+    let same = lengths.iter().all(|length| *length == lengths[0]);
+    assert!(same, "{kernel}: expected lists of one length, found lengths {lengths:?}");
+}
+
 /// Calls `operation` on the items of each device and type; the results are in the order of the
 /// items. The tensors of an item have one device and type.
 pub(super) fn grouped<const N: usize, const M: usize>(

@@ -1,11 +1,11 @@
 //! Monotone rational-quadratic spline on [−B, B], the identity outside.
 //! ```text
-//! theta = (a_1..K, b_1..K, c_1..K−1)
+//! theta = (a_0..K−1, b_0..K−1, c_1..K−1)     bins 0..K−1, knots 0..K
 //! w = 2B·(w_min + (1 − K·w_min)·softmax a)   widths of the bins, sum 2B; knots x_0 = −B .. x_K = B
 //! h = 2B·(h_min + (1 − K·h_min)·softmax b)   heights, sum 2B; knots y_0 = −B .. y_K = B
 //! d = d_min + ln(1 + exp(c + c₀))            slopes at the knots; c₀ is such that d = 1 at c = 0
 //! d_0 = d_K = 1
-//! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ, a slope d left and e right:
+//! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ; from here on d = d_k, e = d_k+1:
 //! forward   z = y_k + h_k·(s ξ² + d ξξ')/q      q = s(ξ² + ξ'²) + (d + e) ξξ'
 //! log_derivative   2 ln s + ln(e ξ² + 2s ξξ' + d ξ'²) − 2 ln q
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')

@@ -11,7 +11,7 @@ use super::Rates;
 use crate::kernel::cube::many::{Grid, launches, many, writable};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;
-use crate::kernel::tensors::Tensors;
+use crate::kernel::tensors::{Tensors, of_one_length};
 
 /// Tensors of an update that a launch binds: `θ` before and after, `g`, `m` and `v`.
 const BINDINGS: usize = 5;
@@ -160,6 +160,7 @@ impl AdamOps for CubeBackend {
         squares: Tensors<Self>,
         rates: Rates,
     ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        of_one_length("adam", [&parameters, &gradients, &means, &squares]);
         let states = means.0.into_iter().zip(squares.0);
         let updates: Vec<Update> = (parameters.0.into_iter().zip(gradients.0).zip(states))
             .map(|((parameter, gradient), (mean, square))| {

@@ -8,6 +8,9 @@
 //! | `θ` | parameter | any |
 //! | `g` | its gradient | as `θ` |
 //! | `m`, `v` | decayed means of the gradient and of its square | as `θ` |
+//! | `β₁`, `β₂` | their decays | |
+//! | `r`, `ε₀` | learning rate, and what is added to the divisor, before their corrections | |
+//! | `t` | number of this update, from 1 | |
 //!
 //! Plain operations take about ten passes over the memory of the parameters; this kernel takes one.
 
@@ -28,7 +31,7 @@ use burn::tensor::Tensor;
 
 use super::operands::operands;
 use super::served::{FLOATS, Served};
-use super::tensors::{Tensors, grouped};
+use super::tensors::{Tensors, grouped, of_one_length};
 
 pub use rates::Rates;
 
@@ -67,6 +70,7 @@ pub trait AdamOps: Backend {
         #[extension_type] squares: Tensors<Self>,
         rates: Rates,
     ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        of_one_length("adam", [&parameters, &gradients, &means, &squares]);
         let gradients = gradients.0.into_iter();
         let states = means.0.into_iter().zip(squares.0);
         let mut updated = (Vec::new(), Vec::new(), Vec::new());

@@ -85,13 +85,14 @@ fn slope<N: Float>(s: N, #[comptime] form: AffineForm) -> N {
     slope
 }
 
-/// `a` and `b`: the multiples of the shift before and after the scale.
+/// `a·t` and `b·t`: what is added before the scale and after it. A product of 0 and an infinite
+/// shift would be NaN.
 #[cube]
-fn multiples<N: Float>(#[comptime] form: AffineForm) -> (N, N) {
+fn shifts<N: Float>(t: N, #[comptime] form: AffineForm) -> (N, N) {
     match form {
-        AffineForm::Exponential | AffineForm::Additive => (N::new(0.0), N::new(1.0)),
-        AffineForm::Sigmoid | AffineForm::Bounded => (N::new(1.0), N::new(0.0)),
-        AffineForm::Normal => (N::new(-1.0), N::new(0.0)),
+        AffineForm::Exponential | AffineForm::Additive => (N::new(0.0), t),
+        AffineForm::Sigmoid | AffineForm::Bounded => (t, N::new(0.0)),
+        AffineForm::Normal => (-t, N::new(0.0)),
     }
 }
 
@@ -132,11 +133,10 @@ fn forward_kernel<F: Float, N: Float>(
     }
     let place = place(ABSOLUTE_POS, length as usize, start as usize, dims as usize);
     if place.within {
-        let (before, after) = multiples::<N>(form);
+        let (before, after) = shifts::<N>(N::cast_from(theta[place.t]), form);
         let (scale, _) = scale::<N>(N::cast_from(theta[place.s]), form);
-        let t = N::cast_from(theta[place.t]);
-        let sum = N::cast_from(x[ABSOLUTE_POS]) + before * t;
-        z[ABSOLUTE_POS] = F::cast_from(sum * scale + after * t);
+        let sum = N::cast_from(x[ABSOLUTE_POS]) + before;
+        z[ABSOLUTE_POS] = F::cast_from(sum * scale + after);
     } else {
         z[ABSOLUTE_POS] = x[ABSOLUTE_POS];
     }
@@ -159,11 +159,10 @@ fn inverse_kernel<F: Float, N: Float>(
     }
     let place = place(ABSOLUTE_POS, length as usize, start as usize, dims as usize);
     if place.within {
-        let (before, after) = multiples::<N>(form);
+        let (before, after) = shifts::<N>(N::cast_from(theta[place.t]), form);
         let scale = inverse_scale::<N>(N::cast_from(theta[place.s]), form);
-        let t = N::cast_from(theta[place.t]);
-        let difference = N::cast_from(z[ABSOLUTE_POS]) - after * t;
-        x[ABSOLUTE_POS] = F::cast_from(difference * scale - before * t);
+        let difference = N::cast_from(z[ABSOLUTE_POS]) - after;
+        x[ABSOLUTE_POS] = F::cast_from(difference * scale - before);
     } else {
         x[ABSOLUTE_POS] = z[ABSOLUTE_POS];
     }
@@ -188,13 +187,14 @@ fn backward_kernel<F: Float, N: Float>(
     }
     let place = place(ABSOLUTE_POS, length as usize, start as usize, dims as usize);
     if place.within {
-        let (before, after) = multiples::<N>(form);
+        let (before, _) = shifts::<N>(N::cast_from(theta[place.t]), form);
+        let (a, b) = shifts::<N>(N::new(1.0), form);
         let (scale, slope) = scale::<N>(N::cast_from(theta[place.s]), form);
-        let sum = N::cast_from(x[ABSOLUTE_POS]) + before * N::cast_from(theta[place.t]);
+        let sum = N::cast_from(x[ABSOLUTE_POS]) + before;
         let of_z = N::cast_from(gradient[ABSOLUTE_POS]);
         of_x[ABSOLUTE_POS] = F::cast_from(of_z * scale);
         of_theta[place.s] = F::cast_from(of_z * sum * scale * slope);
-        of_theta[place.t] = F::cast_from(of_z * (before * scale + after));
+        of_theta[place.t] = F::cast_from(of_z * (a * scale + b));
     } else {
         of_x[ABSOLUTE_POS] = gradient[ABSOLUTE_POS];
     }
@@ -211,12 +211,11 @@ fn log_det_kernel<F: Float, N: Float>(
     #[define(N)] _arithmetic: ElemType,
 ) {
     let (example, unit) = (ABSOLUTE_POS / units, ABSOLUTE_POS % units);
-    if example >= log_det.len() {
-        terminate!();
-    }
+    let inside = example < log_det.len();
     let dims = dims as usize;
     let mut sum = N::new(0.0);
-    let mut at = unit;
+    // Units without an example have to reach the sum of all units, too.
+    let mut at = select(inside, unit, dims);
     while at < dims {
         sum += log_scale::<N>(N::cast_from(theta[example * 2 * dims + at]), form);
         at += units;
@@ -225,7 +224,7 @@ fn log_det_kernel<F: Float, N: Float>(
     if comptime!(units > 1) {
         sum = sum_of_units::<N>(sum);
     }
-    if unit == 0 {
+    if unit == 0 && inside {
         log_det[example] = F::cast_from(sum);
     }
 }

@@ -26,7 +26,7 @@
 //! ∂/∂x  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x + a·t)·e^ℓ + c)·ℓ′(s)
 //! ```
 //! There are two nodes, one for `z` and one for the log-determinant, since a node of burn has one
-//! output. They keep `x` and `theta`.
+//! output. The first keeps `x` and `theta`, the second `theta`.
 //!
 //! # Reference
 //! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3); `Sigmoid` is

@@ -3,8 +3,10 @@
 //! (q, k, v) = thirds of the channels, each head-major; d = F/heads channels per head
 //! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
 //! ```
+//! `F` is the number of channels of the result, `c` a channel of a head; `i` and `j` are positions.
+//!
 //! The kernel keeps no scores. Input, output and the logarithm of each sum suffice for the backward
-//! pass: `O(B·F·P)` elements for `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` and `cube/mod.rs`
+//! pass: `O(B·F·P)` elements for `B` examples and `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` and `cube/mod.rs`
 //! describe the algorithms.
 
 #[cfg(feature = "flex")]

@@ -1,6 +1,6 @@
 //! The operation in plain tensor operations: its definition, and its form without a kernel.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, s};
 
 use super::check_heads;
 use crate::kernel::operands::operands;
@@ -16,6 +16,10 @@ const MAX_SCORES: usize = 1 << 24;
 pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [_, channels, h, w] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
+    if projected.dims().contains(&0) {
+        // burn divides no tensor without elements into groups.
+        return projected.slice(s![.., ..channels / 3]);
+    }
     let together = (MAX_SCORES / (heads * (h * w).pow(2))).max(1);
     let parts = projected.split(together, 0).into_iter().map(|part| attend(part, heads)).collect();
     Tensor::cat(parts, 0)
@@ -45,6 +49,14 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use super::*;
+
+    #[test]
+    fn nothing_attends_to_nothing() {
+        for shape in [[0, 6, 2, 3], [2, 6, 0, 3], [2, 6, 3, 0]] {
+            let y = forward(Tensor::zeros(shape, &Device::flex()), 2);
+            assert_eq!(y.dims(), [shape[0], 2, shape[2], shape[3]]);
+        }
+    }
 
     #[test]
     fn groups_attend_as_the_whole_does() {

@@ -2,8 +2,9 @@
 //! ```text
 //! z[n, c, p] = (x[n, c, p] + b[c])·a[c]
 //! ```
-//! The shift comes first, so no precision is lost where it cancels `x`. One pass over `x` and the
-//! gradient of `z` computes the gradients of all three operands.
+//! The shift comes first, so no precision is lost where it cancels `x`. On the CPU one pass over
+//! `x` and the gradient of `z` computes the gradients of all three operands. A GPU takes two
+//! launches: one for shift and scale, one for `x`.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;

@@ -18,7 +18,7 @@ use super::reduce::sum_of_units;
 use super::{UNITS, arithmetic, cube_each, empty, empty_in, types};
 
 /// Numbers of each unit that a cube adds at a time: 16 KiB of float32, the shared memory that
-/// every WebGPU device has. Float64, which takes twice as much, is only on CUDA.
+/// every WebGPU device has. Float64 takes twice as much; most WebGPU devices do not have it.
 pub const ROUND: usize = 16;
 
 /// Units that add the numbers of one sum.

@@ -53,7 +53,18 @@ impl Grid {
 pub fn many<'a, F: CubePrimitive>(
     tensors: impl Iterator<Item = &'a CubeTensor>,
 ) -> SequenceArg<Box<[F]>> {
-    tensors.map(|tensor| tensor.clone().into_buffer_arg()).collect()
+    tensors.map(|tensor| elements(tensor.clone())).collect()
+}
+
+/// The elements of a contiguous tensor, and not what lies behind them: CUDA rounds the memory of a
+/// row up to a multiple of 16 to 512 bytes, and a kernel takes the length of a list from its memory.
+fn elements(mut tensor: CubeTensor) -> BufferArg {
+    let length = tensor.meta.shape().num_elements() * tensor.dtype.size();
+    let behind = tensor.handle.size_in_used() - length as u64;
+    if behind > 0 {
+        tensor.handle = tensor.handle.offset_end(behind);
+    }
+    tensor.into_buffer_arg()
 }
 
 /// A contiguous tensor with the elements of another that a kernel may overwrite: the tensor itself

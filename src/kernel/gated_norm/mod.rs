@@ -2,10 +2,13 @@
 //! ```text
 //! h = conv(before(c))          r = x + h_1..F·σ(h_F+1..2F)          y = channel_norm(r)
 //! ```
+//! `x [B, F, H, W]` is the input of the block, `c [B, G, H, W]` that of its convolution to `2F`
+//! channels, and `before` the activation that precedes the convolution.
+//!
 //! # Memory
-//! A graph of the three operations keeps `c`, `h` and `r`, four times the elements of `x`. This
-//! node keeps `x` and `c`, and recomputes `h` and `r`. The convolution is 1x1, a small part of a
-//! block's work.
+//! A graph of the three operations keeps `c`, `h` and `r`, four times the elements of `x` if `G` is
+//! `F`. This node keeps `x` and `c`, and recomputes `h` and `r`. The convolution is 1x1, a small
+//! part of a block's work.
 
 #[cfg(feature = "flex")]
 mod cpu;

@@ -16,7 +16,7 @@
 //! # Backward
 //! With the gradients `λ` of `l` and `Γ` of `X`:
 //! ```text
-//! ∂/∂W[g]  λ[g]·X[g]ᵀ        ∂/∂W[g]  −X[g]ᵀ·Γ[g]·X[g]ᵀ
+//! ∂/∂W[g]  λ[g]·X[g]ᵀ from `l`, plus −X[g]ᵀ·Γ[g]·X[g]ᵀ from `X`
 //! ```
 //! The graph keeps `X`. Of a singular matrix the gradient is NaN, or none from the host.
 //!

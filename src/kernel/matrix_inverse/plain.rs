@@ -30,7 +30,7 @@ pub fn factor(matrices: Tensor<3>) -> Factored {
     let [_, n, _] = matrices.dims();
     let values: Vec<f64> = matrices.clone().inner().into_data().iter::<f64>().collect();
     let factors: Vec<_> = values
-        .chunks(n * n)
+        .chunks((n * n).max(1))
         .map(|rows| DMatrix::from_row_slice(n, n, rows).full_piv_lu())
         .collect();
     let log_abs_dets: Vec<f64> = factors

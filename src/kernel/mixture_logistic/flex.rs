@@ -12,6 +12,7 @@ use super::{check, n_components};
 use crate::kernel::cpu::flex_slices::{Number, dims, tensor};
 use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::{Checked, operands};
+use crate::tensor::float_limits::largest_number;
 
 fn forward(
     x: FloatTensor<Flex>,
@@ -56,9 +57,12 @@ fn inverse(
 ) -> FloatTensor<Flex> {
     let checked = check(operands!("mixture_logistic_inverse", z, theta), "z");
     match z.dtype() {
-        DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale, &checked),
-        DType::F64 => inverse_in::<f64>(&z, &theta, min_log_scale, &checked),
-        dtype => narrow(inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale, &checked), dtype),
+        DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale, DType::F32, &checked),
+        DType::F64 => inverse_in::<f64>(&z, &theta, min_log_scale, DType::F64, &checked),
+        dtype => {
+            let found = inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale, dtype, &checked);
+            narrow(found, dtype)
+        }
     }
 }
 
@@ -168,10 +172,12 @@ fn backward_in<T: Number + ExponentLimit>(
     )
 }
 
+/// The root is one in the type `of`: a root beyond a quarter of its largest number is none.
 fn inverse_in<T: Number + ExponentLimit>(
     z: &FlexTensor,
     theta: &FlexTensor,
     min_log_scale: f64,
+    of: DType,
     checked: &Checked,
 ) -> FlexTensor {
     let call = Call::new(z, theta);
@@ -181,8 +187,9 @@ fn inverse_in<T: Number + ExponentLimit>(
     let (x, rest) = output.split_at_mut(n);
     let (residual, flags) = rest.split_at_mut(n);
     call.law(min_log_scale).solve(&call.batch::<T>(), x, residual, &mut solved);
-    for (flag, solved) in flags.iter_mut().zip(solved) {
-        *flag = if solved { T::one() } else { T::zero() };
+    let limit = T::of(0.25 * largest_number(of));
+    for ((flag, solved), x) in flags.iter_mut().zip(solved).zip(x) {
+        *flag = if solved && x.abs() <= limit { T::one() } else { T::zero() };
     }
     tensor(output, [3, call.batch, call.dims])
 }

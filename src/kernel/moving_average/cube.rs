@@ -10,7 +10,7 @@ use super::MovingAverageOps;
 use crate::kernel::cube::many::{Grid, launches, many};
 use crate::kernel::cube::{empty, scalar, types};
 use crate::kernel::operands::operands;
-use crate::kernel::tensors::Tensors;
+use crate::kernel::tensors::{Tensors, of_one_length};
 
 /// Tensors of an update that a launch binds.
 const BINDINGS: usize = 3;
@@ -96,6 +96,7 @@ impl MovingAverageOps for CubeBackend {
         values: Tensors<Self>,
         rate: f64,
     ) -> Tensors<Self> {
+        of_one_length("moving_average", [&averages, &values]);
         let pairs = averages.0.into_iter().zip(values.0);
         let updates: Vec<Update> =
             pairs.map(|(average, value)| Update::of(average, value)).collect();

@@ -21,7 +21,7 @@ use burn::tensor::Tensor;
 
 use super::operands::operands;
 use super::served::{FLOATS, Served};
-use super::tensors::{Tensors, grouped};
+use super::tensors::{Tensors, grouped, of_one_length};
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS, gpu: FLOATS };
@@ -53,6 +53,7 @@ pub trait MovingAverageOps: Backend {
         #[extension_type] values: Tensors<Self>,
         rate: f64,
     ) -> Tensors<Self> {
+        of_one_length("moving_average", [&averages, &values]);
         let pairs = averages.0.into_iter().zip(values.0);
         Tensors(pairs.map(|(average, value)| Self::moving_average(average, value, rate)).collect())
     }

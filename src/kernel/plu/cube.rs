@@ -155,7 +155,7 @@ impl PluOps for CubeBackend {
         diagonal: FloatTensor<Self>,
         permutation: IntTensor<Self>,
     ) -> FloatTensor<Self> {
-        check(operands!("plu_matrix", lower, upper, diagonal));
+        check(operands!("plu_matrix", lower, upper, diagonal; permutation: permutation.dtype));
         let [lower, upper, diagonal, permutation] =
             [lower, upper, diagonal, permutation].map(into_contiguous);
         let [n] = diagonal.meta.shape().dims();
@@ -214,7 +214,11 @@ impl PluGradient for CubeBackend {
         permutation: IntTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        check(operands!("plu_matrix_backward", lower, upper, diagonal, gradient));
+        let call = operands!(
+            "plu_matrix_backward", lower, upper, diagonal, gradient;
+            permutation: permutation.dtype
+        );
+        check(call);
         let [lower, upper, diagonal, permutation, gradient] =
             [lower, upper, diagonal, permutation, gradient].map(into_contiguous);
         let [n] = diagonal.meta.shape().dims();

@@ -105,7 +105,7 @@ pub fn matrix(
     diagonal: Tensor<1>,
     permutation: Tensor<1, Int>,
 ) -> Tensor<2> {
-    check(operands!("plu", lower, upper, diagonal));
+    check(operands!("plu", lower, upper, diagonal; permutation: permutation.dtype()));
     #[cfg(feature = "_gpu")]
     if SERVED.serves(&lower) {
         let permutation = permutation.into_dispatch();
@@ -144,5 +144,6 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
         call.expect(square, &[Some(n), Some(n)]);
     }
     call.expect("diagonal", &[Some(n)]);
+    call.expect("permutation", &[Some(n)]);
     call.checked()
 }

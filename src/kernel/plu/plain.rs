@@ -26,7 +26,7 @@ pub fn matrix(
     diagonal: Tensor<1>,
     permutation: Tensor<1, Int>,
 ) -> Tensor<2> {
-    check(operands!("plu", lower, upper, diagonal));
+    check(operands!("plu", lower, upper, diagonal; permutation: permutation.dtype()));
     let (lower, upper) = triangles(lower, upper, diagonal);
     of_matrices(lower, upper).select(0, permutation)
 }

@@ -1,12 +1,12 @@
 //! Monotone rational-quadratic splines on [−B, B], the identity outside, in one pass over their
 //! parameters.
 //! ```text
-//! theta = (a_1..K, b_1..K, c_1..K−1)
+//! theta = (a_0..K−1, b_0..K−1, c_1..K−1)     bins 0..K−1, knots 0..K
 //! w = 2B·(w_min + (1 − K·w_min)·softmax a)   widths of the bins, sum 2B; knots x_0 = −B .. x_K = B
 //! h = 2B·(h_min + (1 − K·h_min)·softmax b)   heights, sum 2B; knots y_0 = −B .. y_K = B
 //! d = d_min + ln(1 + exp(c + c₀))            slopes at the knots; c₀ is such that d = 1 at c = 0
 //! d_0 = d_K = 1
-//! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ, a slope d left and e right:
+//! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ; from here on d = d_k, e = d_k+1:
 //! forward   z = y_k + h_k·p/q       p = s ξ² + d ξξ'      q = s(ξ² + ξ'²) + (d + e) ξξ'
 //! log_derivative   2 ln s + ln u − 2 ln q                 u = e ξ² + 2s ξξ' + d ξ'²
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
@@ -205,6 +205,7 @@ fn implicit(x: Tensor<2>, z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -
 /// is checked if there is one.
 fn check<const N: usize>(call: Operands<N>, elements: &str, spline: SplineShape) -> Checked {
     let [batch, dims] = call.dims(elements);
+    assert!(spline.n_bins >= 2, "spline: expected at least 2 bins, found {}", spline.n_bins);
     call.expect("theta", &exactly([batch, spline.n_params(), dims]));
     call.expect("gradient", &exactly([2, batch, dims]));
     call.checked()

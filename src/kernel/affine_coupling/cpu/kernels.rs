@@ -8,6 +8,13 @@ use super::sizes::AffineCoupling;
 use super::tile::Tile;
 use crate::kernel::cpu::simd::{Kernel, LANES, MultiplyAdd, Real};
 
+/// `multiple·t`. The multiples are constants of the form, and those of 0 leave `t` out: 0 times an
+/// infinite shift would be NaN.
+#[inline(always)]
+fn shift<T: Real>(multiple: f64, t: T) -> T {
+    if multiple == 0.0 { T::zero() } else { T::of(multiple) * t }
+}
+
 pub struct Forward<'a, T, F> {
     pub at: AffineCoupling,
     pub theta: &'a [T],
@@ -21,7 +28,6 @@ impl<T: Real, F: AffineScale> Kernel for Forward<'_, T, F> {
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { at: AffineCoupling { example, start, dims, .. }, theta, z, .. } = self;
-        let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = z.len() / example;
         for index in 0..Tile::number(n, dims) {
             let tile = Tile::new(index, n, dims);
@@ -29,7 +35,8 @@ impl<T: Real, F: AffineScale> Kernel for Forward<'_, T, F> {
             let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
             for lane in 0..LANES {
                 let (scale, _) = F::scale::<T, M>(s[lane]);
-                x[lane] = M::mul_add(M::mul_add(before, t[lane], x[lane]), scale, after * t[lane]);
+                let (before, after) = (shift(F::BEFORE, t[lane]), shift(F::AFTER, t[lane]));
+                x[lane] = M::mul_add(x[lane] + before, scale, after);
             }
             tile.write(&x, z, example, start);
         }
@@ -49,7 +56,6 @@ impl<T: Real, F: AffineScale> Kernel for Inverse<'_, T, F> {
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { at: AffineCoupling { example, start, dims, .. }, theta, x, .. } = self;
-        let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = x.len() / example;
         for index in 0..Tile::number(n, dims) {
             let tile = Tile::new(index, n, dims);
@@ -57,7 +63,8 @@ impl<T: Real, F: AffineScale> Kernel for Inverse<'_, T, F> {
             let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
             for lane in 0..LANES {
                 let scale = F::inverse_scale::<T, M>(s[lane]);
-                z[lane] = M::mul_add(z[lane] - after * t[lane], scale, -before * t[lane]);
+                let (before, after) = (shift(F::BEFORE, t[lane]), shift(F::AFTER, t[lane]));
+                z[lane] = M::mul_add(z[lane] - after, scale, -before);
             }
             tile.write(&z, x, example, start);
         }
@@ -90,7 +97,7 @@ impl<T: Real, F: AffineScale> Kernel for Backward<'_, T, F> {
             for lane in 0..LANES {
                 let (scale, slope) = F::scale::<T, M>(s[lane]);
                 let scaled = g[lane] * scale;
-                s[lane] = scaled * M::mul_add(before, t[lane], x[lane]) * slope;
+                s[lane] = scaled * (x[lane] + shift(F::BEFORE, t[lane])) * slope;
                 t[lane] = M::mul_add(before, scaled, after * g[lane]);
                 g[lane] = scaled;
             }

@@ -1,5 +1,5 @@
 //! Multi-head attention on the GPU backends, without a matrix of scores (Dao et al. 2022,
-//! FlashAttention). The formulas head `cpu/mod.rs`; the symbols are theirs.
+//! FlashAttention). Formulas and symbols are those of `cpu/mod.rs`.
 //!
 //! # Forward pass
 //! One cube of 64 units computes the results of one block of 32 queries of one head. It goes over

@@ -3,16 +3,17 @@
 //!
 //! | launch | computes |
 //! |---|---|
-//! | forward | `y` from the sums: bias, border channel, scale and ReLU; burn's convolution adds a bias alone |
+//! | forward | `y` from the sums: bias, border channel, scale and ReLU; none for a mere bias and several taps, which burn's convolution adds |
 //! | backward | the gradient of the sums; only with a scale or a ReLU |
 //! | backward | the gradients of bias and scale, and of each tap of the border channel |
-//! | backward | the gradient of `w` from that of its own channels and that of the border channel |
+//! | backward | the gradient of `w` from that of its own channels and that of the border channel; only with a border channel |
 //!
 //! The scale is that of [`scaled_conv2d`](crate::kernel::scaled_conv2d).
 //!
 //! burn's convolutions keep the channels of images on the last axis in memory, and so do most
-//! kernels between two of them. A result stays in that order if only a bias is added, and after a
-//! ReLU. With scales or a border channel, as a network ends, it is written in the order of its axes.
+//! kernels between two of them. A result stays in that order after a ReLU, and where only a bias is
+//! added. With scales or a border channel and no ReLU, as at the end of a network, it is written in
+//! the order of its axes.
 //!
 //! The border channel is 1 where a tap lies outside of the image. So its part of `y` is a sum of
 //! weights, and its gradient one of gradients at the border: neither needs an image of it.

@@ -51,7 +51,8 @@ pub fn component<F: Float, N: Float>(
     let logit = place.row::<F, N>(theta, 2 + index) - max_logit;
     let mean = place.row::<F, N>(theta, 2 + place.n_components + index);
     let raw = place.row::<F, N>(theta, 2 + 2 * place.n_components + index);
-    let log_scale = N::max(raw, min_log_scale);
+    // A NaN stays one.
+    let log_scale = max_nan(raw, min_log_scale);
     // In two factors: `u` may be finite where `e^−s` overflows.
     let root = N::exp(log_scale * N::new(-0.5));
     let u = (x - mean) * root * root;

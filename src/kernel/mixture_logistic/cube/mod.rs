@@ -163,6 +163,7 @@ fn inverse_kernel<F: Float, N: Float>(
     min_log_scale: InputScalar,
     epsilon: InputScalar,
     furthest: InputScalar,
+    limit: InputScalar,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
@@ -184,7 +185,7 @@ fn inverse_kernel<F: Float, N: Float>(
     let log_size = N::ln(N::max(N::abs(target), N::new(1.0e-37)));
     let end = select(target < N::new(0.0), -furthest, furthest);
     for i in 0..k {
-        let log_scale = N::max(place.row::<F, N>(theta, 2 + 2 * k + i), bound);
+        let log_scale = max_nan(place.row::<F, N>(theta, 2 + 2 * k + i), bound);
         let root = N::exp(N::min(log_scale * N::new(0.5), log_furthest));
         let distance = select(log_scale + log_size > log_furthest, end, root * (root * target));
         let alone = place.row::<F, N>(theta, 2 + k + i) + distance;
@@ -225,7 +226,7 @@ fn inverse_kernel<F: Float, N: Float>(
     // A bracket that closed at its outermost end closed at the value that was set there, not at a
     // root.
     let inside = N::abs(x) < N::new(0.999) * furthest && N::abs(residual) < N::new(3.5) * furthest;
-    let found = inside || N::abs(residual) <= tolerance;
+    let found = (inside || N::abs(residual) <= tolerance) && N::abs(x) <= limit.get::<N>();
     output[ABSOLUTE_POS] = F::cast_from(x);
     output[z.len() + ABSOLUTE_POS] = F::cast_from(residual);
     output[2 * z.len() + ABSOLUTE_POS] =
@@ -323,6 +324,7 @@ fn inverse(
         scalar(min_log_scale, dtype),
         scalar(machine_epsilon(precision(dtype)), dtype),
         scalar(0.25 * largest_number(precision(dtype)), dtype),
+        scalar(0.25 * largest_number(dtype), dtype),
         storage,
         arithmetic,
     );
