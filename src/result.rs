@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::data::DataError;
+use crate::data::table::TableError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
 use crate::flow::FailedRow;
 #[cfg(feature = "plot")]
@@ -50,6 +51,9 @@ pub enum Error {
     /// Data.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A table.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Data that no flow can be fitted to.
     #[error(transparent)]
     FitData(#[from] FitDataError),

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use flowkit::data::DataError;
+use flowkit::data::table::TableError;
 use flowkit::flow::diagnose::PlotError;
 use flowkit::flow::{FailedRow, RowFault};
 use flowkit::model::UnknownPreset;
@@ -69,6 +70,7 @@ fn every_error_converts() {
         Error::Train(_) => TrainError::NoGraph,
         Error::Checkpoint(_) => CheckpointError::ReservedKey { key: "trainer".into() },
         Error::Data(_) => DataError::PixelCount { expected: 3, found: 4 },
+        Error::Table(_) => TableError::NoColumns,
         Error::FitData(_) => lengths(),
         Error::Config(_) => FitError::<Plain>::Config(zero()),
         Error::FitData(_) => FitError::<Plain>::Data(lengths()),

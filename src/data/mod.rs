@@ -1,4 +1,7 @@
-//! Data to train flows on: image sets and two moons.
+//! Data to train flows on: image sets, tables and two moons.
+//!
+//! [`Table`] reads rows of numbers and texts from a CSV file; the rest of this page is about
+//! images.
 //!
 //! Every source of images returns a [`Split`] of two [`Images`]: byte images in memory,
 //! `[n, channels, height, width]`, with [`Labels`] if the source has them. A [`Loader`] makes
@@ -69,6 +72,7 @@ mod report;
 #[cfg(feature = "image")]
 mod rgb;
 mod split;
+pub mod table;
 mod two_moons;
 
 pub use augmentation::Augmentation;
@@ -89,4 +93,5 @@ pub use photographs::photographs;
 pub use read::read;
 pub use report::{Remark, Report, ReportEntry};
 pub use split::Split;
+pub use table::Table;
 pub use two_moons::TwoMoons;

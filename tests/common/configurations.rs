@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use flowkit::conditioner::layer::*;
 use flowkit::data::LoaderConfig;
+use flowkit::data::table::CsvConfig;
 use flowkit::law::*;
 use flowkit::model::flow_plus_plus::*;
 use flowkit::model::glow::*;
@@ -371,5 +372,6 @@ pub fn models() -> Vec<Example> {
         layer!(RealNvpConfig::new(2), VECTOR, ["n_couplings"]),
         plain!(DiagnosisConfig::new(), []),
         plain!(LoaderConfig::new(2), ["batch_size"]),
+        plain!(CsvConfig::new(), []),
     ]
 }

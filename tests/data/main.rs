@@ -21,6 +21,7 @@ mod pictures;
 mod sets;
 #[cfg(feature = "image")]
 mod split_folders;
+mod tables;
 
 /// `(what, the error, fragments of its message)`: the variant is checked by `matches!` where the
 /// case is made.

@@ -32,6 +32,7 @@ mod config;
 #[path = "../common/configurations.rs"]
 #[allow(dead_code)]
 mod configurations;
+mod csv;
 mod document;
 mod folders;
 mod idx;

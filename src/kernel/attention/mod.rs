@@ -6,8 +6,8 @@
 //! `F` is the number of channels of the result, `c` a channel of a head; `i` and `j` are positions.
 //!
 //! The kernel keeps no scores. Input, output and the logarithm of each sum suffice for the backward
-//! pass: `O(B·F·P)` elements for `B` examples and `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` and `cube/mod.rs`
-//! describe the algorithms.
+//! pass: `O(B·F·P)` elements for `B` examples and `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs`
+//! and `cube/mod.rs` describe the algorithms.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;

@@ -57,7 +57,8 @@ pub fn many<'a, F: CubePrimitive>(
 }
 
 /// The elements of a contiguous tensor, and not what lies behind them: CUDA rounds the memory of a
-/// row up to a multiple of 16 to 512 bytes, and a kernel takes the length of a list from its memory.
+/// row up to a multiple of 16 to 512 bytes, and a kernel takes the length of a list from its
+/// memory.
 fn elements(mut tensor: CubeTensor) -> BufferArg {
     let length = tensor.meta.shape().num_elements() * tensor.dtype.size();
     let behind = tensor.handle.size_in_used() - length as u64;

@@ -4,7 +4,8 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::context::Context;
 use crate::counted::counted;
-use crate::data::{Images, TwoMoons};
+use crate::data::table::{Column, Values};
+use crate::data::{Images, Table, TwoMoons};
 use crate::tensor::graph::constant;
 
 /// Examples that [`FitConfig::fit`](super::FitConfig::fit) gathers batches from.
@@ -15,6 +16,7 @@ use crate::tensor::graph::constant;
 /// | `Tensor<D, Int>` | levels, for a flow with a dequantization |
 /// | `(data, condition)` | either, with one row of the condition for each example, or one for all |
 /// | [`Weighted`] | any of these, with a weight for each example |
+/// | [`Table`] | rows of numbers, with its weights |
 /// | [`TwoMoons`], [`Images`] | points; levels |
 ///
 /// Your own set implements `len` and `batch`.
@@ -98,6 +100,32 @@ impl FitData for TwoMoons {
 
     fn batch(&self, rows: &[usize], device: &Device) -> (Tensor<2>, ()) {
         (self.batch(rows, device), ())
+    }
+}
+
+/// The rows, without a condition, and the weights of the table. All columns hold numbers.
+impl FitData for Table {
+    type Data = Tensor<2>;
+    type Context = ();
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (Tensor<2>, ()) {
+        (self.batch(rows, device), ())
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        self.weights()
+    }
+
+    fn check(&self) -> Result<(), FitDataError> {
+        let text = |Column { name, values }: &Column| match values {
+            Values::Numbers(_) => None,
+            Values::Texts { .. } => Some(FitDataError::Text { column: name.clone() }),
+        };
+        self.columns().iter().find_map(text).map_or(Ok(()), Err)
     }
 }
 
@@ -251,6 +279,14 @@ pub enum FitDataError {
         found: usize,
         /// The first example that it was asked for.
         first: usize,
+    },
+    /// A column of text.
+    #[error(
+        "column {column:?}: expected numbers, found text; leave it out, or use it as a condition"
+    )]
+    Text {
+        /// The name of the column.
+        column: String,
     },
     /// A weight that is negative or not finite.
     #[error("the weight of example {example} must lie in [0, ∞), found {found}")]

@@ -1,0 +1,255 @@
+//! Errors of tables.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::counted::counted;
+
+/// A table that cannot be read, or that a function cannot use. Rows and columns are counted from 1,
+/// rows without the header; lines are those of the file, from 1, and include the header.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The operating system refused, or a packed file is damaged.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        r#source: io::Error,
+    },
+    /// A cell that is not text in UTF-8.
+    #[error(
+        "{}, line {line}: expected text in UTF-8, found other bytes in column {column}",
+        path.display()
+    )]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The number of the column, from 1.
+        column: usize,
+    },
+    /// A delimiter that a CSV file cannot have.
+    #[error("expected a delimiter of ASCII that is no quote and ends no line, found {found:?}")]
+    Delimiter {
+        /// The character.
+        found: char,
+    },
+    /// A file without a header.
+    #[error(
+        "{}: expected a line with the names of the columns, found an empty file",
+        path.display()
+    )]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A column without a name.
+    #[error(
+        "{}: expected a name for each column, found none for column {column}",
+        path.display()
+    )]
+    NoName {
+        /// The file.
+        path: PathBuf,
+        /// The number of the column, from 1.
+        column: usize,
+    },
+    /// Two columns of the same name.
+    #[error(
+        "{}: expected a name of its own for each column, found {name:?} for columns {first} and \
+         {second}",
+        path.display()
+    )]
+    SameName {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// The number of the first column of this name, from 1.
+        first: usize,
+        /// The number of the second.
+        second: usize,
+    },
+    /// A header that looks like data.
+    #[error(
+        "{}: expected the names of the columns in the first line, found only numbers; add a header",
+        path.display()
+    )]
+    OnlyNumbers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line with fewer or more cells than the header.
+    #[error(
+        "{}, line {line}: expected {} as in the header, found {found}",
+        path.display(),
+        counted(*expected, "cell")
+    )]
+    Ragged {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// Number of names in the header.
+        expected: usize,
+        /// Number of cells of the line.
+        found: usize,
+    },
+    /// A cell without a value, where [`Missing::Refuse`](super::Missing) applies.
+    #[error(
+        "{}, line {line}: expected a value in column {column:?} of row {row}, found {found:?}; \
+         `Missing::DropRows` leaves such rows out",
+        path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The row.
+        row: usize,
+        /// The name of the column.
+        column: String,
+        /// The text of the cell.
+        found: String,
+    },
+    /// Numbers and text in one column.
+    #[error(
+        "{}: expected numbers or text in column {column:?}, found the number {number:?} in line \
+         {number_line} and the text {text:?} in line {text_line}; if its numbers are names, list \
+         the column in `text`",
+        path.display()
+    )]
+    Mixed {
+        /// The file.
+        path: PathBuf,
+        /// The name of the column.
+        column: String,
+        /// The first number.
+        number: String,
+        /// The line of the first number.
+        number_line: u64,
+        /// The first text.
+        text: String,
+        /// The line of the first text.
+        text_line: u64,
+    },
+    /// A number that is infinite, or larger than a float64 can be.
+    #[error(
+        "{}, line {line}: expected a finite number in column {column:?} of row {row}, found \
+         {found:?}",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The row.
+        row: usize,
+        /// The name of the column.
+        column: String,
+        /// The text of the cell.
+        found: String,
+    },
+    /// A header without a row, or no row without a missing value.
+    #[error(
+        "{}: expected at least one row, found none ({} left out for missing values)",
+        path.display(),
+        counted(*dropped, "row")
+    )]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+        /// Number of rows that were left out.
+        dropped: usize,
+    },
+    /// A name that no column has.
+    #[error("expected one of the columns {}, found {found:?}", expected.join(", "))]
+    UnknownColumn {
+        /// The names of the columns.
+        expected: Vec<String>,
+        /// The name that was asked for.
+        found: String,
+    },
+    /// A column that was asked for twice.
+    #[error("expected each column once, found {found:?} twice")]
+    Repeated {
+        /// The name of the column.
+        found: String,
+    },
+    /// No columns.
+    #[error("expected at least one column, found none")]
+    NoColumns,
+    /// Columns of different lengths.
+    #[error(
+        "expected {} in column {column:?}, as in the first column, found {found}",
+        counted(*expected, "row")
+    )]
+    Lengths {
+        /// The name of the column.
+        column: String,
+        /// Number of rows of the first column.
+        expected: usize,
+        /// Number of rows of this one.
+        found: usize,
+    },
+    /// Text where numbers are needed.
+    #[error(
+        "expected numbers in column {column:?}, found text such as {found:?}; leave the column \
+         out, or use it as a condition"
+    )]
+    Text {
+        /// The name of the column.
+        column: String,
+        /// One of its values.
+        found: String,
+    },
+    /// A weight that is negative.
+    #[error("row {row}: expected a weight in [0, ∞) in column {column:?}, found {found}")]
+    Weight {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The weight.
+        found: f64,
+    },
+    /// A share that leaves one of two parts without a row.
+    #[error(
+        "expected a share of {} that leaves a row in both parts, found {share}",
+        counted(*rows, "row")
+    )]
+    Share {
+        /// Number of rows.
+        rows: usize,
+        /// The share.
+        share: f64,
+    },
+    /// A column with a single value: no density describes it.
+    #[error(
+        "expected at least two values in column {column:?}, found {value} in each row; leave it out"
+    )]
+    Constant {
+        /// The name of the column.
+        column: String,
+        /// The value.
+        value: f64,
+    },
+    /// Two columns with the same values: no density describes both.
+    #[error(
+        "expected columns that differ, found the same values in {first:?} and {second:?}; leave \
+         one out"
+    )]
+    SameColumns {
+        /// The name of the first column.
+        first: String,
+        /// The name of the second.
+        second: String,
+    },
+}
