@@ -229,7 +229,7 @@ fn gated_conv_nin_aux(findings: &mut Findings, case: &Value) {
         .unwrap();
     let names = [("inner", "c1"), ("context", "a"), ("gate", "c2")];
     let block = set(block, findings.precision, |path| conv(&case["params"], &names, path));
-    let context = tensor(findings, &case["aux"]);
+    let context = concat_elu(tensor(findings, &case["aux"]));
     findings.check("y", block.forward(tensor(findings, &case["x"]), Some(&context)), &case["y"]);
 }
 
