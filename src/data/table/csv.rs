@@ -8,7 +8,7 @@ use std::path::Path;
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Table, TableError, Values};
+use super::{Column, MixedCells, Table, TableError, Values};
 use crate::data::gzip::{MAGIC, Members};
 use crate::whole_file;
 
@@ -99,10 +99,12 @@ impl Reading {
             return Err(TableError::Mixed {
                 path: path.into(),
                 column: self.name.clone(),
-                number: number.text,
-                number_line: number.line,
-                text: text.text,
-                text_line: text.line,
+                cells: Box::new(MixedCells {
+                    number: number.text,
+                    number_line: number.line,
+                    text: text.text,
+                    text_line: text.line,
+                }),
             });
         }
         if self.first.is_none() {

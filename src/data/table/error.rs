@@ -120,24 +120,21 @@ pub enum TableError {
     },
     /// Numbers and text in one column.
     #[error(
-        "{}: expected numbers or text in column {column:?}, found the number {number:?} in line \
-         {number_line} and the text {text:?} in line {text_line}; if its numbers are names, list \
-         the column in `text`",
-        path.display()
+        "{}: expected numbers or text in column {column:?}, found the number {:?} in line {} and \
+         the text {:?} in line {}; if its numbers are names, list the column in `text`",
+        path.display(),
+        cells.number,
+        cells.number_line,
+        cells.text,
+        cells.text_line
     )]
     Mixed {
         /// The file.
         path: PathBuf,
         /// The name of the column.
         column: String,
-        /// The first number.
-        number: String,
-        /// The line of the first number.
-        number_line: u64,
-        /// The first text.
-        text: String,
-        /// The line of the first text.
-        text_line: u64,
+        /// The first number and the first text.
+        cells: Box<MixedCells>,
     },
     /// A number that is infinite, or larger than a float64 can be.
     #[error(
@@ -252,4 +249,17 @@ pub enum TableError {
         /// The name of the second.
         second: String,
     },
+}
+
+/// A number and a text in one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MixedCells {
+    /// The first number.
+    pub number: String,
+    /// The line of the first number.
+    pub number_line: u64,
+    /// The first text.
+    pub text: String,
+    /// The line of the first text.
+    pub text_line: u64,
 }

@@ -24,7 +24,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 pub use self::csv::{CsvConfig, Missing};
 pub use column::{Column, Values};
-pub use error::TableError;
+pub use error::{MixedCells, TableError};
 
 use crate::random::shuffle::shuffled;
 
