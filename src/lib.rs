@@ -46,7 +46,7 @@
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
-//! | priors | [`StandardNormal`], [`DiagonalNormal`], [`NormalMixture`], [`ConditionalNormal`], [`Uniform`] |
+//! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
@@ -159,7 +159,8 @@ pub use linear::{
 };
 pub use prior::{
     ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, DiagonalNormalConfig,
-    NormalMixture, NormalMixtureConfig, Prior, PriorConfig, ReparametrisedPrior, StandardNormal,
+    MultivariateNormal, MultivariateNormalConfig, NormalMixture, NormalMixtureConfig, Prior,
+    PriorConfig, ReparametrisedPrior, StandardLogistic, StandardNormal, StudentT, StudentTConfig,
     Uniform,
 };
 pub use quantize::{

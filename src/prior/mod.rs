@@ -2,8 +2,11 @@
 
 pub mod conditional_normal;
 pub mod diagonal_normal;
+pub mod multivariate_normal;
 pub mod normal_mixture;
+pub mod standard_logistic;
 pub mod standard_normal;
+pub mod student_t;
 pub mod uniform;
 
 use burn::module::{Module, ModuleDisplay};
@@ -11,8 +14,11 @@ use burn::tensor::{DType, Device, Tensor};
 
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diagonal_normal::{DiagonalNormal, DiagonalNormalConfig};
+pub use multivariate_normal::{MultivariateNormal, MultivariateNormalConfig};
 pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
+pub use standard_logistic::StandardLogistic;
 pub use standard_normal::StandardNormal;
+pub use student_t::{StudentT, StudentTConfig};
 pub use uniform::Uniform;
 
 use crate::bijector::Site;

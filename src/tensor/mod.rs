@@ -16,3 +16,4 @@ pub mod parameter;
 pub mod per_example;
 pub mod smooth;
 pub(crate) mod type_name;
+pub(crate) mod uniform;

@@ -290,6 +290,14 @@ pub fn parts() -> Vec<Example> {
             |config| config.num_params(IMAGE),
             |config| config.build(&Site::new(IMAGE, &Device::flex())).unwrap().num_params(),
         ),
+        made(
+            "MultivariateNormalConfig",
+            MultivariateNormalConfig::new(),
+            &[],
+            |config| config.num_params(VECTOR),
+            |config| config.build(&Site::<2>::new(VECTOR, &Device::flex())).unwrap().num_params(),
+        ),
+        plain!(StudentTConfig::new(3.0), ["degrees"]),
         plain!(UniformDequantizationConfig::new(), []),
         plain!(VariationalDequantizationConfig::new(), []),
     ]

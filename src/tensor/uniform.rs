@@ -1,0 +1,38 @@
+//! Uniform numbers that are never 0 or 1.
+//! ```text
+//! u = (k + ½)/n        k from 0..n, n = 2^24 in float32, 2^53 in float64
+//! ```
+//! A device draws `k/n`. Both `u` and `1 − u` are computed from it without cancellation, so their
+//! logarithms are finite and the tails are symmetric.
+
+use burn::tensor::{DType, Device, Distribution, Tensor};
+
+use super::dtype::{cast, wide};
+
+/// Draws `k/n`, in float32 for a 16-bit type, and the type that is asked for.
+pub struct Cells<const D: usize> {
+    start: Tensor<D>,
+    half: f64,
+    dtype: DType,
+}
+
+impl<const D: usize> Cells<D> {
+    /// One draw for each element.
+    pub fn draw(shape: [usize; D], device: &Device, dtype: DType) -> Self {
+        let drawn = wide(dtype);
+        let bits = if drawn == DType::F64 { 53 } else { 24 };
+        let start = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, drawn));
+        Self { start, half: 0.5f64.powi(bits + 1), dtype }
+    }
+
+    /// `ln u`.
+    pub fn log_middle(&self) -> Tensor<D> {
+        cast(self.start.clone().add_scalar(self.half).log(), self.dtype)
+    }
+
+    /// `ln(1 − u)`. `1 − k/n` is exact, and at least `1/n`.
+    pub fn log_rest(&self) -> Tensor<D> {
+        let rest = self.start.clone().neg().add_scalar(1.0);
+        cast(rest.sub_scalar(self.half).log(), self.dtype)
+    }
+}
