@@ -189,6 +189,25 @@ fn samples_have_heavy_tails() {
     }
 }
 
+/// Computed in float32 and rounded once.
+#[test]
+fn samples_of_16_bits_are_rounded() {
+    let _guard = device_rng();
+    let plain = device().inner();
+    let sample = |prior: &dyn Fn(DType) -> Tensor<2>, dtype| {
+        plain.seed(4);
+        numbers(prior(dtype).cast(DType::F64))
+    };
+    let logistic = |dtype| StandardLogistic::new().sample([50, 2], 1.0, &(), &plain, dtype);
+    let t = |dtype| student_t(1.0).sample([50, 2], 1.0, &(), &plain, dtype);
+    for prior in [&logistic as &dyn Fn(DType) -> Tensor<2>, &t] {
+        let exact = sample(prior, DType::F32);
+        for (half, exact) in sample(prior, DType::BF16).iter().zip(exact) {
+            assert!((half - exact).abs() <= exact.abs() * 2f64.powi(-8), "{half} {exact}");
+        }
+    }
+}
+
 #[test]
 fn degrees_of_freedom_are_bounded() {
     let site = Site::<2>::new([1, 2], &device());

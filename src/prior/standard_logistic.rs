@@ -1,6 +1,6 @@
 //! Independent logistic latents with mean 0 and scale 1, whose variance is `π²/3`.
 //! ```text
-//! ln p(z) = −Σ ln(1 + e^z) + ln(1 + e^−z)           sample   temperature·ln(u/(1 − u))
+//! ln p(z) = −Σ (ln(1 + e^z) + ln(1 + e^−z))         sample   temperature·ln(u/(1 − u))
 //! ```
 //! `u` is the middle of one of the `2^24` cells from which a device draws uniform numbers in
 //! float32 (`2^53` in float64). So a sample is finite, at most 17.4 in size (37.5 in float64), and
@@ -16,6 +16,7 @@ use super::{Prior, PriorConfig, ReparametrisedPrior};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, check_shape, check_shape_size};
+use crate::tensor::dtype::cast;
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::softplus;
 use crate::tensor::uniform::Cells;
@@ -55,7 +56,7 @@ impl<const D: usize, C: Context> Prior<D, C> for StandardLogistic {
     ) -> Tensor<D> {
         check_shape(check_shape_size("StandardLogistic", &shape));
         let draws = Cells::draw(shape, device, dtype);
-        (draws.log_middle() - draws.log_rest()).mul_scalar(temperature)
+        cast((draws.log_middle() - draws.log_rest()).mul_scalar(temperature), dtype)
     }
 }
 

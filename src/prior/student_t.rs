@@ -12,7 +12,8 @@
 //! # Numerics
 //! With `s = |z|/√ν`, `ln(1 + s²)` is computed as `2 ln s + ln(1 + s⁻²)` above 1, so no square
 //! overflows. `c` is computed in float64. `v` is the middle of a cell, as for
-//! [`StandardLogistic`](super::StandardLogistic), so a sample is finite for every allowed `ν`.
+//! [`StandardLogistic`](super::StandardLogistic), so a sample is finite for every allowed `ν`
+//! in float32 and float64; float16 ends at 65504.
 //!
 //! # Reference
 //! Bailey 1994, *Polar generation of random variates with the t-distribution*.
@@ -26,6 +27,7 @@ use super::{Prior, PriorConfig, ReparametrisedPrior};
 use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, check_shape, check_shape_size};
+use crate::tensor::dtype::cast;
 use crate::tensor::per_example::sum_event;
 use crate::tensor::uniform::Cells;
 
@@ -117,9 +119,10 @@ impl<const D: usize, C: Context> Prior<D, C> for StudentT {
     ) -> Tensor<D> {
         check_shape(check_shape_size("StudentT", &shape));
         let log_v = Cells::draw(shape, device, dtype).log_middle();
-        let angle = Tensor::random(shape, Distribution::Uniform(0.0, 2.0 * PI), (device, dtype));
+        let drawn = (device, log_v.dtype());
+        let angle = Tensor::random(shape, Distribution::Uniform(0.0, 2.0 * PI), drawn);
         let radius = exp_m1(log_v.mul_scalar(-2.0 / self.degrees)).mul_scalar(self.degrees).sqrt();
-        (angle.cos() * radius).mul_scalar(temperature)
+        cast((angle.cos() * radius).mul_scalar(temperature), dtype)
     }
 }
 

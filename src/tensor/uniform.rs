@@ -7,13 +7,12 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::dtype::{cast, wide};
+use super::dtype::wide;
 
-/// Draws `k/n`, in float32 for a 16-bit type, and the type that is asked for.
+/// Draws `k/n`, in float32 for a 16-bit type.
 pub struct Cells<const D: usize> {
     start: Tensor<D>,
     half: f64,
-    dtype: DType,
 }
 
 impl<const D: usize> Cells<D> {
@@ -22,17 +21,16 @@ impl<const D: usize> Cells<D> {
         let drawn = wide(dtype);
         let bits = if drawn == DType::F64 { 53 } else { 24 };
         let start = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, drawn));
-        Self { start, half: 0.5f64.powi(bits + 1), dtype }
+        Self { start, half: 0.5f64.powi(bits + 1) }
     }
 
     /// `ln u`.
     pub fn log_middle(&self) -> Tensor<D> {
-        cast(self.start.clone().add_scalar(self.half).log(), self.dtype)
+        self.start.clone().add_scalar(self.half).log()
     }
 
     /// `ln(1 − u)`. `1 − k/n` is exact, and at least `1/n`.
     pub fn log_rest(&self) -> Tensor<D> {
-        let rest = self.start.clone().neg().add_scalar(1.0);
-        cast(rest.sub_scalar(self.half).log(), self.dtype)
+        self.start.clone().neg().add_scalar(1.0).sub_scalar(self.half).log()
     }
 }
