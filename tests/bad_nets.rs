@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Tensor};
+use flowkit::conditioner::layer::GatedConvConfig;
 use flowkit::data::TwoMoons;
 use flowkit::law::{
     AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
@@ -357,6 +358,12 @@ fn a_layer_that_is_called_with_a_wrong_condition_says_so() {
         .unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert_eq!(text, "Made: expected a condition of shape [1, 3], found [1, 2]");
+    let block = GatedConvConfig::new(4).with_n_context(Some(3)).build(&device).unwrap();
+    let condition = zeros([1, 3, 2, 2]);
+    let run = || block.forward(zeros([1, 4, 2, 2]), Some(&condition));
+    let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("expected a context of 6 channels, `concat_elu` of"), "{text}");
     let panic = catch_unwind(|| TwoMoons::new(2, 0.0, 0)).unwrap_err();
     assert!(
         panic

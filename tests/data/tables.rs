@@ -58,6 +58,7 @@ fn other_ways_to_write_a_table() {
         (CsvConfig::new(), ROWS.replace(',', " ,\t")),
         (CsvConfig::new(), ROWS.replace("kind", "\"kind\"").replace(",a,", ",\"a\",")),
         (CsvConfig::new(), ROWS.trim_end().to_owned()),
+        (CsvConfig::new(), ROWS.replace('\n', "\n\n")),
         (CsvConfig::new().with_delimiter(';'), ROWS.replace(',', ";")),
         (CsvConfig::new().with_delimiter('\t'), ROWS.replace(',', "\t")),
     ] {

@@ -127,7 +127,8 @@ impl GatedConv {
     /// `x [B, F, H, W]`, `context [B, 2A, H, W]` to the shape of `x`.
     ///
     /// # Panics
-    /// If the block was built with a context and gets none, or the reverse.
+    /// If the block was built with a context and gets none, or the reverse, or if the context does
+    /// not have `2A` channels.
     pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
         let (c, before) = self.inside(x.clone(), context);
         gated_residual::forward(x, self.gate.forward_behind(c, before))
@@ -151,6 +152,7 @@ impl GatedConv {
         let stages = ConvStages::preceded_by(PreActivation::ConcatElu);
         let c = match (&self.context, context) {
             (Some(layer), Some(context)) => {
+                check_activated(layer, context);
                 let (of_context, second) = layer.parameters(dtype);
                 // One of the convolutions adds both biases.
                 let bias = match (bias, second) {
@@ -180,6 +182,7 @@ impl GatedConv {
         let (inner, mut c) = self.inner.initialize(concat_elu(x.clone()));
         let layer = match (self.context, context) {
             (Some(layer), Some(context)) => {
+                check_activated(&layer, context);
                 let (layer, added) = layer.initialize(context.clone());
                 c = c + added;
                 Some(layer)
@@ -191,6 +194,16 @@ impl GatedConv {
         let y = gated_residual::forward(x, h).detach();
         (Self { inner, context: layer, gate, dropout: self.dropout }, y)
     }
+}
+
+/// A condition that is not activated has half as many channels.
+fn check_activated(layer: &DataInitConv, context: &Tensor<4>) {
+    let ([expected, _], [_, found, ..]) = (layer.channels(), context.dims());
+    assert!(
+        found == expected,
+        "GatedConv: expected a context of {expected} channels, `concat_elu` of the condition, \
+         found {found}"
+    );
 }
 
 fn mismatch(built_with_context: bool) -> &'static str {

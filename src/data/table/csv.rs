@@ -27,7 +27,7 @@ config! {
     /// The first line names the columns. A column is one of numbers if its first value is a number,
     /// otherwise one of text; a column with both is an error. A cell is without a value if it is
     /// empty or one of `NA`, `N/A`, `NaN`, `null`, `None`, `?`, in upper or lower case. Spaces
-    /// around a cell do not count. A gzip file is unpacked.
+    /// around a cell and empty lines do not count. A gzip file is unpacked.
     ///
     /// ```
     /// use flowkit::data::table::{CsvConfig, Missing, Values};

@@ -17,7 +17,7 @@ pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [_, channels, h, w] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
     if projected.dims().contains(&0) {
-        // burn divides no tensor without elements into groups.
+        // No scores, and none to divide the batch by.
         return projected.slice(s![.., ..channels / 3]);
     }
     let together = (MAX_SCORES / (heads * (h * w).pow(2))).max(1);
