@@ -51,12 +51,12 @@
 //! ```
 
 use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig};
-use crate::bijector::MultiScaleConfig;
+use crate::bijector::{BlockwiseConfig, MultiScaleConfig};
 use crate::conditioner::AnyNetConfig;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
-    ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid, Softplus,
-    Tanh,
+    ColumnsConfig, ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig,
+    Sigmoid, Softplus, Tanh,
 };
 use crate::law::AnyLawConfig;
 use crate::linear::{
@@ -107,6 +107,10 @@ crate::choice! {
         Partition<4>(PartitionConfig),
         /// [`MultiScale`](crate::MultiScale), for images.
         MultiScale<4>(MultiScaleConfig<AnyLayerConfig>),
+        /// [`Columns`](crate::Columns), for vectors.
+        Columns<2>(ColumnsConfig),
+        /// [`Blockwise`](crate::Blockwise), for vectors.
+        Blockwise<2>(BlockwiseConfig<AnyLayerConfig>),
         /// [`MaskedAutoregressive`](crate::MaskedAutoregressive), for vectors.
         MaskedAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>),
     }

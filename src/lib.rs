@@ -32,11 +32,11 @@
 //! | topic | items |
 //! |---|---|
 //! | a first program | [`prelude`] |
-//! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
-//! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
+//! | complete models | [`model::Nsf`], [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
+//! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`Blockwise`], [`chain!`], [`choice!`] |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`]; of your own, [`config!`] |
 //! | couplings: a network reads one half of the elements and determines how the other half is transformed | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
-//! | autoregressive layers: each element is transformed given the preceding ones | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | autoregressive layers: each element is transformed given the preceding ones | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`], [`ResMade`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
 //! | a network or a law that a JSON file names | [`AnyNetConfig`], [`law::AnyLawConfig`] |
@@ -44,11 +44,12 @@
 //! | mixing channels | [`Conv1x1`], [`ChannelMatrix`], [`Householder`] |
 //! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | the columns of a table, each by a map of its own | [`Columns`], [`ColumnMap`], [`data::Table::column_maps`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
-//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`] |
+//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`]; integers in a table: [`IntegerColumns`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
 //! | results row by row | [`RowLikelihoods`], [`SampledRows`] |
@@ -124,14 +125,16 @@ pub mod whole_file;
 
 pub use any_layer::AnyLayerConfig;
 pub use autoregressive::{
-    AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
+    AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, ResMade,
+    ResMadeConfig,
 };
 pub use bijector::boxed::BoxBijector;
 pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::GradientMemory;
 pub use bijector::{
-    Bijector, Boxed, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange, ShapeMap, Site,
+    Bijector, Block, Blockwise, BlockwiseConfig, Boxed, LayerConfig, Leaf, MultiScaleConfig, Plan,
+    Rearrange, ShapeMap, Site,
 };
 pub use conditioner::{
     Activation, AnyNet, AnyNetConfig, ConvResNet, ConvResNetConfig, ConvStyle, GatedNet,
@@ -141,8 +144,8 @@ pub use conditioner::{
 pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig,
-    ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    ColumnMap, Columns, ColumnsConfig, Elementwise, ElementwiseConfig, Exp, LeakyRelu,
+    LeakyReluConfig, Logit, LogitConfig, ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis};
@@ -164,8 +167,8 @@ pub use prior::{
     Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, EncoderConfig, UniformDequantization, UniformDequantizationConfig,
-    VariationalDequantization, VariationalDequantizationConfig,
+    BitDepth, Encoder, EncoderConfig, IntegerColumns, IntegerColumnsConfig, UniformDequantization,
+    UniformDequantizationConfig, VariationalDequantization, VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;
 pub use reshape::{

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | the trait, and the shapes of a map | [`Bijector`], [`ShapeMap`] |
 //! | building a layer for the shape of its input | [`LayerConfig`], [`Site`], [`Plan`] |
-//! | compositions | tuples, `Vec`, `Option`, [`chain!`](crate::chain), [`choice!`](crate::choice), [`invert`], [`boxed`], [`multi_scale`] |
+//! | compositions | tuples, `Vec`, `Option`, [`chain!`](crate::chain), [`choice!`](crate::choice), [`invert`], [`boxed`], [`blockwise`], [`multi_scale`] |
 //! | what runs a stack layer by layer | [`drive`], for visits of the layers ([`visit`]) and for memory-saving passes ([`replay`]) |
 
+pub mod blockwise;
 pub mod boxed;
 pub mod chain;
 pub mod choice;
@@ -25,6 +26,7 @@ pub mod stack_config;
 pub mod variant;
 pub mod visit;
 
+pub use blockwise::{Block, Blockwise, BlockwiseConfig};
 pub use chain::{Chain, Entry, Member, Members};
 pub use drive::{Direction, Drive, Leaf, Rearrange};
 pub use multi_scale_config::MultiScaleConfig;

@@ -32,6 +32,7 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
+pub mod columns;
 pub mod exp;
 pub mod leaky_relu;
 pub mod logit;
@@ -48,6 +49,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use columns::{ColumnMap, Columns, ColumnsConfig};
 pub use exp::Exp;
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
 pub use logit::{Logit, LogitConfig};

@@ -127,6 +127,16 @@ pub enum ConfigError {
         /// Indices that were found.
         found: Vec<usize>,
     },
+    /// A list of indices contains one of them twice.
+    #[error("{config}: `{field}` must contain each index once, found {found:?}")]
+    RepeatedIndex {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// Indices that were found.
+        found: Vec<usize>,
+    },
     /// The number of entries of a list differs from the number of elements.
     #[error("{config}: `{field}` must have {}, found {found}", counted(*expected, "entry"))]
     Length {
@@ -222,6 +232,15 @@ pub enum ConfigError {
     )]
     OnlyNormal {
         /// Type of the configuration or network.
+        config: &'static str,
+    },
+    /// Couplings of a vector with one element, which has no second half.
+    #[error(
+        "{config}: a vector of one element has no two halves; use `MafConfig` with a nonlinear \
+         law, or `NsfConfig`"
+    )]
+    OneElement {
+        /// Type of the configuration.
         config: &'static str,
     },
     /// An error of a part of a configuration, and the place of the part.

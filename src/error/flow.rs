@@ -115,6 +115,18 @@ pub enum FlowError {
         /// Number of levels.
         levels: usize,
     },
+    /// A column of integers has a value that is none, or one that is too large for its type.
+    #[error("example {example}: expected an integer in ±{most} in column {column}, found {found}")]
+    Integer {
+        /// First example that contains such a value.
+        example: usize,
+        /// Its column, from 0.
+        column: usize,
+        /// The value.
+        found: f64,
+        /// Largest magnitude.
+        most: f64,
+    },
     /// The number of weights differs from the number of examples of a batch.
     #[error("a batch of {} needs as many weights, found {found}", counted(*expected, "example"))]
     WeightCount {

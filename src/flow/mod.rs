@@ -40,7 +40,7 @@ pub(crate) use admission::{Admitted, Placement, or_panic};
 pub use density::Density;
 pub use given::Given;
 pub use mean_likelihood::MeanLikelihood;
-pub(crate) use read::non_finite;
+pub(crate) use read::{non_finite, non_finite_counts};
 pub use reparametrised::Reparametrised;
 pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
 pub use sampling::Samples;

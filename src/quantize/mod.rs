@@ -24,6 +24,7 @@
 pub mod bit_depth;
 mod cell;
 pub mod encoder;
+pub mod integer_columns;
 pub mod uniform;
 pub mod variational;
 
@@ -31,6 +32,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 
 pub use bit_depth::BitDepth;
 pub use encoder::{Encoder, EncoderConfig, Encoding};
+pub use integer_columns::{IntegerColumns, IntegerColumnsConfig};
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
 pub use variational::{VariationalDequantization, VariationalDequantizationConfig};
 

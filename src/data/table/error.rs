@@ -228,6 +228,55 @@ pub enum TableError {
         /// The share.
         share: f64,
     },
+    /// A number that the map of its column does not accept.
+    #[error(
+        "row {row}: expected a number in ({lower}, {upper}) in column {column:?}, found {found}"
+    )]
+    Outside {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The number.
+        found: f64,
+        /// The lower end of the interval.
+        lower: f64,
+        /// The upper end.
+        upper: f64,
+    },
+    /// A number with a fraction in a column of integers.
+    #[error("row {row}: expected an integer in column {column:?}, found {found}")]
+    NotInteger {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The number.
+        found: f64,
+    },
+    /// A text that did not occur in the table that a condition was made of.
+    #[error(
+        "row {row}: expected one of {} in column {column:?}, found {found:?}",
+        shortened(expected)
+    )]
+    UnknownText {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The texts of the column.
+        expected: Vec<String>,
+        /// The text.
+        found: String,
+    },
+    /// Columns with other names, or in another order, than those of a model.
+    #[error("expected the columns {}, found {}", expected.join(", "), found.join(", "))]
+    OtherColumns {
+        /// The names of the columns of the model.
+        expected: Vec<String>,
+        /// Those of the table.
+        found: Vec<String>,
+    },
     /// A column with a single value: no density describes it.
     #[error(
         "expected at least two values in column {column:?}, found {value} in each row; leave it out"
@@ -249,6 +298,17 @@ pub enum TableError {
         /// The name of the second.
         second: String,
     },
+}
+
+/// The first texts of a list, and how many more there are.
+fn shortened(texts: &[String]) -> String {
+    const MOST: usize = 8;
+    let shown = texts.iter().take(MOST).map(|text| format!("{text:?}"));
+    let mut shown = shown.collect::<Vec<_>>().join(", ");
+    if texts.len() > MOST {
+        shown += &format!(" and {}", counted(texts.len() - MOST, "other"));
+    }
+    shown
 }
 
 /// A number and a text in one column.

@@ -17,14 +17,18 @@
 //! A table of numbers is data of a fit ([`FitData`](crate::train::fit::FitData)).
 
 mod column;
+mod conditions;
 mod csv;
 mod error;
+mod maps;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 pub use self::csv::{CsvConfig, Missing};
 pub use column::{Column, Values};
+pub use conditions::{Conditions, Feature};
 pub use error::{MixedCells, TableError};
+pub use maps::{ColumnChoice, ColumnMaps, Reason};
 
 use crate::random::shuffle::shuffled;
 

@@ -1,0 +1,281 @@
+//! Chooses a map for each column of a table.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Table, TableError};
+use crate::counted::counted;
+use crate::elementwise::{ColumnMap, ColumnsConfig};
+use crate::quantize::IntegerColumnsConfig;
+
+/// Integers of a larger magnitude are treated as real numbers: float32 has no room for their noise.
+const MOST_INTEGER: f64 = 65536.0;
+
+/// The largest range of integers that is bounded on both sides.
+const MOST_CELLS: f64 = 64.0;
+
+/// How much less skewed the logarithms of a column must be.
+const LESS_SKEWED: f64 = 0.5;
+
+/// Skewness of a column that is left as it is.
+const SKEWED: f64 = 1.0;
+
+/// Why a column has its map.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Reason {
+    /// Its numbers have no bound and are not skewed.
+    Plain {
+        /// Skewness of the numbers.
+        skewness: f64,
+    },
+    /// Its numbers are above 0 and skewed, and their logarithms are less so.
+    Skewed {
+        /// Skewness of the numbers.
+        skewness: f64,
+        /// Skewness of their logarithms.
+        of_logarithms: f64,
+    },
+    /// Its numbers fill the interval between 0 and 1.
+    Share,
+    /// Its integers have so few values that both ends are bounds.
+    FewIntegers {
+        /// The least integer.
+        least: f64,
+        /// The largest integer.
+        most: f64,
+    },
+    /// It was set, not inferred.
+    Set,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { skewness } => write!(f, "skewness {skewness:.2}"),
+            Self::Skewed { skewness, of_logarithms } => {
+                write!(f, "above 0; skewness {skewness:.2}, of the logarithms {of_logarithms:.2}")
+            }
+            Self::Share => f.write_str("from near 0 to near 1"),
+            Self::FewIntegers { least, most } => write!(f, "integers from {least} to {most}"),
+            Self::Set => f.write_str("as given"),
+        }
+    }
+}
+
+/// The map of a column, and why it was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnChoice {
+    /// The name of the column.
+    pub name: String,
+    /// Its map.
+    pub map: ColumnMap,
+    /// Whether it holds integers that are dequantized.
+    pub integer: bool,
+    /// Number of different values.
+    pub distinct: usize,
+    /// Why it has this map.
+    pub reason: Reason,
+}
+
+/// The maps of all columns of a table. Its display is a report of what was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnMaps {
+    /// The columns, in their order.
+    pub columns: Vec<ColumnChoice>,
+    /// Number of rows that the maps were chosen from.
+    pub rows: usize,
+}
+
+impl ColumnMaps {
+    /// The configuration of the layer, the first of a flow.
+    pub fn layer(&self) -> ColumnsConfig {
+        ColumnsConfig::new(self.columns.iter().map(|column| column.map).collect())
+    }
+
+    /// The configuration of the dequantization, if a column holds integers.
+    pub fn integers(&self) -> Option<IntegerColumnsConfig> {
+        let columns: Vec<usize> =
+            (0..self.columns.len()).filter(|&place| self.columns[place].integer).collect();
+        (!columns.is_empty()).then(|| IntegerColumnsConfig::new(columns))
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_str())
+    }
+}
+
+impl fmt::Display for ColumnMaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.names().map(|name| name.chars().count()).max().unwrap_or(0);
+        for (place, column) in self.columns.iter().enumerate() {
+            let map = match column.map {
+                ColumnMap::Real { .. } => "standardised".to_owned(),
+                ColumnMap::Positive { lower, .. } => format!("logarithm above {lower}"),
+                ColumnMap::Bounded { lower, upper, .. } => format!("logit in ({lower}, {upper})"),
+                ColumnMap::Circular { lower, upper } => format!("circle [{lower}, {upper})"),
+            };
+            let noise = if column.integer { ", dequantized" } else { "" };
+            let ColumnChoice { name, distinct, reason, .. } = column;
+            let end = if place + 1 < self.columns.len() { "\n" } else { "" };
+            write!(
+                f,
+                "{name:<width$}  {map}{noise} ({reason}; {} in {}){end}",
+                counted(*distinct, "value"),
+                counted(self.rows, "row"),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The third standardised moment.
+fn skewness(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    let moment = |power| values.clone().map(|value| (value - mean).powi(power)).sum::<f64>() / n;
+    moment(3) / moment(2).powf(1.5)
+}
+
+/// The map of a column that is not constant, and whether it is one of integers.
+fn chosen(values: &[f64]) -> (ColumnMap, bool, Reason) {
+    let (least, most) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), &x| (least.min(x), most.max(x)));
+    let integer = least >= -MOST_INTEGER
+        && most <= MOST_INTEGER
+        && values.iter().all(|value| value.fract() == 0.0);
+    // An integer stands for the cell above it; its middle stands for it here.
+    let middle = if integer { 0.5 } else { 0.0 };
+    let numbers = values.iter().map(move |value| value + middle);
+    let (map, reason) = if integer && most - least < MOST_CELLS {
+        (ColumnMap::bounded(least, most + 1.0), Reason::FewIntegers { least, most })
+    } else if !integer && least > 0.0 && most < 1.0 && least < 0.05 && most > 0.95 {
+        (ColumnMap::bounded(0.0, 1.0), Reason::Share)
+    } else {
+        let skew = skewness(numbers.clone());
+        let above = least > 0.0 || (integer && least >= 0.0);
+        let of_logarithms = if above { skewness(numbers.clone().map(f64::ln)) } else { skew };
+        if skew > SKEWED && of_logarithms.abs() < LESS_SKEWED * skew {
+            (ColumnMap::positive(0.0), Reason::Skewed { skewness: skew, of_logarithms })
+        } else {
+            (ColumnMap::real(), Reason::Plain { skewness: skew })
+        }
+    };
+    (map.standardised(&numbers.collect::<Vec<_>>()), integer, reason)
+}
+
+impl Table {
+    /// Chooses a map for each column, from its values:
+    ///
+    /// | values | map |
+    /// |---|---|
+    /// | integers up to ±65536, over a range below 64 | dequantized; logit between the ends |
+    /// | other integers up to ±65536 | dequantized; one of the maps below |
+    /// | in (0, 1), from below 0.05 to above 0.95 | logit |
+    /// | above 0, skewness above 1 and that of the logarithms less than half of it | logarithm |
+    /// | others | standardised |
+    ///
+    /// Each map is standardised. The result is a suggestion: print it, and change what you know
+    /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
+    /// are not 0 and 1.
+    ///
+    /// ```
+    /// use flowkit::data::table::{Column, Table};
+    ///
+    /// let price = Column::numbers("price", vec![0.5, 1.5, 2.5, 1e3]);
+    /// let rooms = Column::numbers("rooms", vec![1.0, 2.0, 2.0, 4.0]);
+    /// let maps = Table::new(vec![price, rooms])?.column_maps()?;
+    /// let report = maps.to_string();
+    /// assert!(report.starts_with("price  logarithm above 0 (above 0; skewness 1.15"));
+    /// let rooms = "rooms  logit in (1, 5), dequantized (integers from 1 to 4; 3 values in 4 rows)";
+    /// assert_eq!(report.lines().nth(1), Some(rooms));
+    /// # Ok::<(), flowkit::data::table::TableError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TableError::Text`], and those of [`Table::check_varied`].
+    pub fn column_maps(&self) -> Result<ColumnMaps, TableError> {
+        self.check_numbers()?;
+        self.check_varied()?;
+        let mut columns = Vec::with_capacity(self.columns().len());
+        for name in self.names() {
+            let values = self.numbers(name)?;
+            let (map, integer, reason) = chosen(values);
+            let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
+            let (name, distinct) = (name.to_owned(), distinct.len());
+            columns.push(ColumnChoice { name, map, integer, distinct, reason });
+        }
+        Ok(ColumnMaps { columns, rows: self.len() })
+    }
+
+    /// Gives a column another map, standardised by the values of this table. A column of integers
+    /// that is treated as real numbers is no longer dequantized if `integer` is `false`.
+    ///
+    /// # Errors
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Outside`] and
+    /// [`TableError::NotInteger`] for a value that the map does not accept.
+    pub fn set_map(
+        &self,
+        maps: &mut ColumnMaps,
+        name: &str,
+        map: ColumnMap,
+        integer: bool,
+    ) -> Result<(), TableError> {
+        let values = self.numbers(name)?;
+        let unknown = || TableError::UnknownColumn {
+            expected: maps.names().map(str::to_owned).collect(),
+            found: name.to_owned(),
+        };
+        let Some(place) = maps.names().position(|found| found == name) else {
+            return Err(unknown());
+        };
+        check(name, values, &map, integer)?;
+        let middle = if integer { 0.5 } else { 0.0 };
+        let middles: Vec<f64> = values.iter().map(|value| value + middle).collect();
+        let column = &mut maps.columns[place];
+        (column.map, column.integer) = (map.standardised(&middles), integer);
+        column.reason = Reason::Set;
+        Ok(())
+    }
+
+    /// Checks that the columns are those of `maps`, in their order, and that each value is one that
+    /// its map accepts.
+    ///
+    /// # Errors
+    /// [`TableError::OtherColumns`], [`TableError::Text`], [`TableError::Outside`],
+    /// [`TableError::NotInteger`].
+    pub fn check_maps(&self, maps: &ColumnMaps) -> Result<(), TableError> {
+        if !self.names().eq(maps.names()) {
+            let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
+            let (expected, found) = (names(&mut maps.names()), names(&mut self.names()));
+            return Err(TableError::OtherColumns { expected, found });
+        }
+        maps.columns.iter().try_for_each(|column| {
+            let values = self.numbers(&column.name)?;
+            check(&column.name, values, &column.map, column.integer)
+        })
+    }
+}
+
+/// Checks that a map accepts all values of a column.
+fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(), TableError> {
+    for (row, &found) in values.iter().enumerate() {
+        let (column, row) = (name.to_owned(), row + 1);
+        if integer && found.fract() != 0.0 {
+            return Err(TableError::NotInteger { column, row, found });
+        }
+        // The noise of an integer is never 1, so the upper bound may be the end of its cell. It may
+        // be 0, so that `found` itself may be the lower bound.
+        let inside = if integer { found + 0.5 } else { found };
+        if !map.accepts(inside) {
+            let (lower, upper) = map.interval();
+            return Err(TableError::Outside { column, row, found, lower, upper });
+        }
+    }
+    Ok(())
+}
