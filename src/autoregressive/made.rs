@@ -42,10 +42,11 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::degrees::Degrees;
 use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
 use crate::conditioner::{Activation, Net, NetConfig, NetSite, theta};
-use crate::error::{ConfigError, ShapeError};
+use crate::error::ConfigError;
 use crate::reshape::order::Order;
 use crate::tensor::index_list::IndexList;
 use crate::tensor::parameter;
@@ -82,13 +83,6 @@ impl MadeConfig {
     pub fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }
-
-    /// Degrees of the units of a hidden layer.
-    fn degrees(site: &NetSite<2>, width: usize) -> Vec<usize> {
-        let dims = site.identity()[1];
-        let least = if site.context_width().is_some() || dims == 1 { 0 } else { 1 };
-        (0..width).map(|unit| least + unit * (dims - least) / width).collect()
-    }
 }
 
 impl NetConfig<2> for MadeConfig {
@@ -97,42 +91,32 @@ impl NetConfig<2> for MadeConfig {
 
     fn build(&self, site: &NetSite<2>) -> Result<Made, ConfigError> {
         self.num_params(site)?;
-        let (dims, n_params, device) = (site.identity()[1], site.n_params(), site.device());
-        let order = self.order.indices(dims);
-        let mut numbers = vec![0; dims];
-        for (place, &index) in order.iter().enumerate() {
-            numbers[index] = place + 1;
-        }
-        let mut inputs = numbers.clone();
+        let (n_params, device) = (site.n_params(), site.device());
+        let degrees = Degrees::new(site, &self.order);
+        let mut inputs = degrees.elements.clone();
         inputs.extend(vec![0; site.context_width().unwrap_or(0)]);
         let mut hidden = Vec::with_capacity(self.hidden.len());
         for &width in &self.hidden {
-            let degrees = Self::degrees(site, width);
+            let of_layer = degrees.hidden(width);
             let linear = parameter::fan_in_linear(inputs.len(), width, device);
-            hidden.push(MaskedLinear::new(&inputs, &degrees, Cut::Later, linear, device));
-            inputs = degrees;
+            hidden.push(MaskedLinear::new(&inputs, &of_layer, Cut::Later, linear, device));
+            inputs = of_layer;
         }
-        let outputs = numbers.repeat(n_params);
+        let outputs = degrees.elements.repeat(n_params);
         let linear =
             LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
         let mut linear: Linear = linear.init(device);
         linear.bias = Some(site.bias());
         let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, linear, device);
-        let order = indices(&order, device);
+        let order = indices(&degrees.order, device);
         Ok(Made { hidden, output, order, activation: self.activation, n_params })
     }
 
     /// Weights and biases. The order and the degrees are integers and are not counted.
     fn num_params(&self, site: &NetSite<2>) -> Result<usize, ConfigError> {
         const NAME: &str = "MadeConfig";
-        site.validate(NAME)?;
-        let [dims, transformed] = [site.identity()[1], site.transformed()[1]];
-        if dims != transformed {
-            let shape = site.transformed().to_vec();
-            return Err(ShapeError::Axis { layer: "Made", axis: 1, expected: dims, shape }.into());
-        }
+        Degrees::check(NAME, "Made", site, &self.order)?;
         self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))?;
-        self.order.validate(NAME, dims)?;
         let [identity, transformed, params, context] = site.sizes();
         let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
         let sizes = [identity, transformed, params, context, hidden];

@@ -3,7 +3,7 @@
 //! h = W·(identity, context) + b                             F elements
 //! blocks times   r = W_2·drop(φ(W_1·φ(h) + b_1)) + b_2
 //!                h = h + r·σ(W_c·context + b_c)             without a condition: h = h + r
-//! theta = W_o·φ(h) + b_o                                    params·transformed outputs, ordered by
+//! theta = W_o·h + b_o                                       params·transformed outputs, ordered by
 //!                                                           parameter, then by element
 //! ```
 //! # Initialisation
@@ -150,6 +150,6 @@ impl Net<2> for ResNet {
         };
         let h = layer(input, &self.input, Epilogue::Nothing);
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
-        theta(layer(self.activation.forward(h), &self.output, Epilogue::Nothing), self.n_params)
+        theta(layer(h, &self.output, Epilogue::Nothing), self.n_params)
     }
 }

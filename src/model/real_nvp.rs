@@ -112,6 +112,9 @@ impl<C: Features<2>> LayerConfig<2, C> for RealNvpConfig {
     fn plan(&self, site: &Site<2, C>) -> Result<Plan<2>, ConfigError> {
         const NAME: &str = "RealNvpConfig";
         ConfigError::repeated(NAME, "n_couplings", self.n_couplings)?;
+        if site.shape()[1] == 1 {
+            return Err(ConfigError::OneElement { config: NAME });
+        }
         // All steps are alike, and each keeps the shape.
         let step = site.keeps(0).then(&self.step(), site, "[0]")?.num_params;
         let sizes = [("dims", site.shape()[1]), ("n_couplings", self.n_couplings)];
