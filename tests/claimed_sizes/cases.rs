@@ -14,7 +14,7 @@ use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, FlowPlusPlusPreset,
 };
 use flowkit::model::glow::{GlowConfig, GlowPermutation, GlowPreset, GlowPrior};
-use flowkit::model::{LinearKind, MafConfig, RealNvpConfig};
+use flowkit::model::{LinearKind, MafConfig, NsfConfig, NsfForm, RealNvpConfig};
 use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
@@ -106,6 +106,12 @@ pub fn models() -> Vec<Case> {
         let config = config.with_law(law).with_linear(between);
         variants.push(layer("MafConfig", config.clone(), VECTOR, &[]));
         variants.push(given("MafConfig", config));
+    }
+    for form in [NsfForm::Coupling, NsfForm::Autoregressive] {
+        let config = NsfConfig::new(3).with_form(form).with_d_hidden(8);
+        variants.push(layer("NsfConfig", config.clone(), VECTOR, &[]));
+        variants.push(layer("NsfConfig", config.clone(), [1, 1], &[]));
+        variants.push(given("NsfConfig", config));
     }
     variants.extend(
         FlowPlusPlusPreset::ALL.map(|preset| on_device!(preset.model(), FlowPlusPlusConfig)),

@@ -231,7 +231,25 @@ pub fn layers() -> Vec<Example> {
     };
     vec![
         layer!(ActNormConfig::new(), IMAGE, []),
+        layer(
+            "BlockwiseConfig",
+            BlockwiseConfig::new(vec![
+                Block::new([1, 2], any()),
+                Block::new([0], AnyLayerConfig::Exp),
+            ]),
+            VECTOR,
+            &["blocks"],
+        ),
         layer!(ChannelMatrixConfig::new(), [1, 4], []),
+        layer!(
+            ColumnsConfig::new(vec![
+                ColumnMap::real(),
+                ColumnMap::positive(0.0),
+                ColumnMap::bounded(0.0, 1.0)
+            ]),
+            VECTOR,
+            ["maps"]
+        ),
         layer!(Conv1x1Config::new(), IMAGE, []),
         layer!(CouplingConfig::new(affine(), mlp()), VECTOR, ["law", "net"]),
         layer!(ElementwiseConfig::new(AnyLawConfig::from(MixLogCdfConfig::new(2))), IMAGE, ["law"]),
@@ -297,6 +315,7 @@ pub fn parts() -> Vec<Example> {
             |config| config.num_params(VECTOR),
             |config| config.build(&Site::<2>::new(VECTOR, &Device::flex())).unwrap().num_params(),
         ),
+        plain!(IntegerColumnsConfig::new(vec![0, 2]), ["columns"]),
         plain!(StudentTConfig::new(3.0), ["degrees"]),
         plain!(UniformDequantizationConfig::new(), []),
         plain!(VariationalDequantizationConfig::new(), []),
@@ -312,6 +331,7 @@ pub fn networks() -> Vec<Example> {
         net!(GlowNetConfig::new(), IMAGE, []),
         net!(MadeConfig::new([4]), VECTOR, ["hidden"]),
         net!(MlpConfig::new([4]), VECTOR, ["hidden"]),
+        net!(ResMadeConfig::new(), VECTOR, []),
         net!(ResNetConfig::new(), VECTOR, []),
         net!(ZeroConvConfig::new(), IMAGE, []),
         net("AnyNetConfig", any, VECTOR, &["Mlp"]),
@@ -377,6 +397,7 @@ pub fn models() -> Vec<Example> {
             glow,
         ),
         layer!(MafConfig::new(2), VECTOR, ["n_layers"]),
+        layer!(NsfConfig::new(2), VECTOR, ["n_steps"]),
         layer!(RealNvpConfig::new(2), VECTOR, ["n_couplings"]),
         plain!(DiagnosisConfig::new(), []),
         plain!(LoaderConfig::new(2), ["batch_size"]),

@@ -15,6 +15,7 @@ mod foreign;
 #[cfg(feature = "image")]
 mod image_folder;
 mod loader;
+mod maps;
 mod mnist;
 #[cfg(feature = "image")]
 mod pictures;

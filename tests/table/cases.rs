@@ -2,6 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdf, MixLogCdfConfig};
+use flowkit::model::linear_kind::LinearLayers;
+use flowkit::model::nsf::NsfTransform;
+use flowkit::model::{LinearKind, NsfConfig, NsfForm};
 use flowkit::testing::Inputs::{self, Closed, Open, Real};
 use flowkit::testing::{Conformance, SampleContext};
 use flowkit::*;
@@ -34,6 +37,22 @@ pub fn given<const D: usize, C: SampleContext, B: Bijector<D, C> + Sync + 'stati
     make: impl Fn(&Device) -> B + Clone + 'static,
 ) -> Case {
     Case::new(Conformance::<D, C>::given(name, shape, context, make.clone()).inputs(inputs), make)
+}
+
+/// Of a single element, with or without a condition of `d_context` elements; the parameter at
+/// `frozen` is not trained.
+pub fn of_one<B: Bijector<2, Tensor<2>> + Bijector<2> + Sync + 'static>(
+    name: &'static str,
+    d_context: usize,
+    frozen: &str,
+    make: impl Fn(&Device) -> B + Clone + 'static,
+) -> Case {
+    let size = Real(10.0);
+    if d_context > 0 {
+        let given = Conformance::<2, Tensor<2>>::given(name, [1, 1], [1, d_context], make.clone());
+        return Case::new(given.inputs(size).frozen(frozen), make);
+    }
+    Case::new(Conformance::<2>::new(name, [1, 1], make.clone()).inputs(size).frozen(frozen), make)
 }
 
 pub fn affine(form: AffineForm) -> AffineConfig {
@@ -124,12 +143,36 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
+/// One map of each kind, mixed, for elements in (0, 1).
+fn columns() -> ColumnsConfig {
+    ColumnsConfig::new(vec![
+        ColumnMap::Bounded { lower: 0.0, upper: 1.0, center: 0.5, scale: 2.0 },
+        ColumnMap::Circular { lower: -0.5, upper: 2.0 },
+        ColumnMap::Positive { lower: 0.0, center: -1.0, scale: 0.5 },
+        ColumnMap::Real { center: 0.25, scale: 0.125 },
+    ])
+}
+
 fn elementwise() -> Vec<Case> {
     vec![
         case("Logit", [1, 5], Closed, |_| fixed(&LogitConfig::new())),
         case("Logit without margin", [1, 1, 2, 3], Open, |_| {
             fixed(&LogitConfig::new().with_margin(0.0))
         }),
+        case("Columns", [1, 4], Open, |d| layer(&columns(), [1, 4], d)),
+        case("Columns of real numbers", [1, 2], Real(1e4), |d| {
+            let far = ColumnMap::Real { center: 7.0, scale: 100.0 };
+            layer(&ColumnsConfig::new(vec![ColumnMap::real(), far]), [1, 2], d)
+        }),
+        case("Columns, two of a kind apart", [1, 3], Open, |d| {
+            let maps = vec![
+                ColumnMap::bounded(-1.0, 3.0),
+                ColumnMap::real(),
+                ColumnMap::bounded(0.0, 1.0),
+            ];
+            layer(&ColumnsConfig::new(maps), [1, 3], d)
+        }),
+        case("Invert<Columns>", [1, 4], Real(3.0), |d| Invert::new(layer(&columns(), [1, 4], d))),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
     ]
@@ -265,6 +308,18 @@ fn inverted() -> Vec<Case> {
     ]
 }
 
+fn nsf(
+    form: NsfForm,
+    shape: [usize; 2],
+    device: &Device,
+) -> (Vec<(LinearLayers, NsfTransform)>, LinearLayers) {
+    let steps = if shape[1] == 1 { 1 } else { 2 };
+    let config = NsfConfig::new(steps).with_form(form).with_d_hidden(6).with_n_bins(4);
+    // One element has no matrix to train.
+    let linear = if shape[1] == 1 { LinearKind::Norm } else { LinearKind::NormAndMatrix };
+    layer(&config.with_activation(Activation::Tanh).with_linear(linear), shape, device)
+}
+
 fn composed() -> Vec<Case> {
     let size = Real(10.0);
     let alternate = |d: &Device| {
@@ -301,6 +356,32 @@ fn composed() -> Vec<Case> {
         case("Vec", [1, 3], size, move |d| -> Vec<_> { alternate(d) }),
         case("Vec, empty", [1, 3], size, |_| Vec::<Swap>::new()),
         case("Option, Some", [1, 3], size, |d| Some(conv(3, d))),
+        case("Blockwise", [1, 5], size, |d| {
+            let blocks = BlockwiseConfig::new(vec![
+                Block::new([3, 1], Some(Conv1x1Config::new())),
+                Block::new([0], None),
+                Block::new([4, 2], Some(Conv1x1Config::new())),
+            ]);
+            layer(&blocks, [1, 5], d)
+        }),
+        given::<2, Tensor<2>, _>("Blockwise given a vector", [1, 3], size, [1, 2], |d| {
+            let net = MlpConfig::new([6]).with_activation(Activation::Tanh);
+            let coupling = CouplingConfig::new(mixture(), net);
+            let blocks = BlockwiseConfig::new(vec![
+                Block::new([2, 0], Some(coupling)),
+                Block::new([1], None),
+            ]);
+            let site = Site::<2, Tensor<2>>::described([1, 3], ContextShape::vector(Some(2)), d);
+            blocks.build(&site).unwrap()
+        }),
+        case("Nsf", [1, 3], size, |d| nsf(NsfForm::Coupling, [1, 3], d)),
+        case("Nsf, autoregressive", [1, 3], size, |d| nsf(NsfForm::Autoregressive, [1, 3], d)),
+        of_one(
+            "Nsf of one number",
+            0,
+            "0.0.1.Autoregressive.conditioner.net.input.linear.weight",
+            |d| nsf(NsfForm::Coupling, [1, 1], d),
+        ),
         case("Option, None", [1, 3], size, |_| None::<Conv1x1>),
         case("BoxBijector in a BoxBijector", [1, 4], size, |d| {
             BoxBijector::<2>::new(coupling(mixture(), Half::First, 4, 0, d))

@@ -83,7 +83,7 @@ pub fn networks() -> Vec<Case> {
         given::<2, (Tensor<2>, Tensor<2>), _>(
             "ResNet given two",
             [1, 3],
-            size,
+            Real(20.0),
             ([1, 2], [1, 1]),
             |d| res_net(affine(), 3, Some(3), d),
         ),
