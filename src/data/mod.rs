@@ -66,6 +66,7 @@ mod panic_message;
 mod pass;
 #[cfg(feature = "image")]
 mod photographs;
+mod plane;
 mod prefetch;
 mod read;
 mod report;
@@ -90,6 +91,7 @@ pub use loader::{Loader, LoaderConfig, Steps};
 pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;
+pub use plane::Plane;
 pub use read::read;
 pub use report::{Remark, Report, ReportEntry};
 pub use split::Split;

@@ -4,6 +4,8 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
+//! | [`corner`] | a plot of every pair of columns, for data and samples |
+//! | [`gaussian`] | the normal distribution that a flow must beat |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
 //! | [`signals`] | Ctrl-C, SIGTERM and SIGHUP |
@@ -24,7 +26,9 @@
 //! ```
 
 pub mod console;
+pub mod corner;
 mod counted;
+pub mod gaussian;
 pub mod image;
 #[cfg(feature = "train")]
 pub mod learner;

@@ -3,18 +3,19 @@
 
 mod picture;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{f64::consts::PI, fs};
 
 use burn::tensor::Tensor;
 use flowkit::train::TrainError;
 use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
-use nalgebra::{Matrix2, Vector2};
+use nalgebra::DMatrix;
 
 pub use picture::{Row, grid, picture};
 
+use crate::gaussian::{Rows, mean_log_density};
 use crate::{complain, say};
 
 /// Everything that can end the example early.
@@ -29,6 +30,13 @@ pub enum Failure {
     Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make the picture: {reason}")]
     Picture { reason: String },
+    /// Of flowkit, with its own text.
+    #[error(transparent)]
+    Flowkit(#[from] flowkit::Error),
+    #[error(transparent)]
+    Table(#[from] flowkit::data::table::TableError),
+    #[error("{}: {source}", path.display())]
+    Description { path: PathBuf, r#source: serde_json::Error },
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -67,19 +75,10 @@ pub fn points(x: &Tensor<2>) -> Vec<[f64; 2]> {
 /// Mean log-density of `test` under the normal distribution with mean and covariance of `train`, in
 /// nats.
 pub fn gaussian(train: &[[f64; 2]], test: &[[f64; 2]]) -> f64 {
-    let n = train.len() as f64;
-    let vector = |&[x, y]: &[f64; 2]| Vector2::new(x, y);
-    let mean = train.iter().map(vector).sum::<Vector2<f64>>() / n;
-    let outer = |point: &[f64; 2]| (vector(point) - mean) * (vector(point) - mean).transpose();
-    let covariance = train.iter().map(outer).sum::<Matrix2<f64>>() / n;
+    let rows =
+        |points: &[[f64; 2]]| Rows::plain(DMatrix::from_fn(points.len(), 2, |i, j| points[i][j]));
     // Thousands of points with noise do not lie on a line.
-    let precision = covariance.try_inverse().expect("points span the plane");
-    let constant = -(2.0 * PI).ln() - 0.5 * covariance.determinant().ln();
-    let log_prob = |point: &[f64; 2]| {
-        let centred = vector(point) - mean;
-        constant - 0.5 * (centred.transpose() * precision * centred)[0]
-    };
-    test.iter().map(log_prob).sum::<f64>() / test.len() as f64
+    mean_log_density(&rows(train), &rows(test)).expect("points span the plane")
 }
 
 /// Ends a program: an error is printed, with its causes in its text, and the exit code is not zero.

@@ -1,0 +1,199 @@
+//! Eight shapes of points in a plane, each learned with every law, as one picture of densities.
+//!
+//! ```text
+//! cargo run --release --example gallery                    under a minute on two cores
+//! cargo run --release --example gallery -- --steps 3000    the picture of the documentation
+//! ```
+//! Expected last line: `report          out/gallery/report.json`. For each shape and law, the report
+//! has the held-out nats and the integral of the density over a grid, which must be 1.
+//!
+//! What it teaches: what each law can represent with few couplings, and that the density of a flow
+//! is one: it integrates to 1, whatever it has learned.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use clap::Parser;
+use flowkit::data::Plane;
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
+use flowkit::model::RealNvpConfig;
+use flowkit::train::fit::{FitConfig, Progress};
+use flowkit::{Density, Flow, FlowError, StandardNormal};
+use flowkit_runs::plane::{self, Failure};
+use flowkit_runs::{say, threads};
+use plotters::prelude::*;
+use serde_json::{Value, json};
+
+#[derive(Parser)]
+#[command(about = "Eight planes, every law: densities and their integrals")]
+struct Args {
+    /// Updates of each fit
+    #[arg(long, default_value_t = 150)]
+    steps: u64,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = "out/gallery")]
+    out: PathBuf,
+}
+
+/// The laws, with their names and the number of couplings.
+fn laws() -> Vec<(&'static str, AnyLawConfig)> {
+    vec![
+        ("affine", AffineConfig::new(AffineForm::Exponential).into()),
+        ("mixture", MixLogCdfConfig::new(8).into()),
+        ("spline", RationalQuadraticSplineConfig::new(16).with_bound(4.0).into()),
+    ]
+}
+
+/// The part of the plane that is drawn: ±this.
+const SIDE: f64 = 4.5;
+/// Cells of a picture along each axis.
+const CELLS: usize = 90;
+/// Side of a picture, in pixels.
+const PANEL: u32 = 150;
+
+/// Middles of `n` by `n` cells of the square of ±`side`, row by row: `[n², 2]`.
+fn grid(n: usize, side: f64, device: &Device) -> Tensor<2> {
+    let middle = |cell: usize| side * ((2 * cell + 1) as f64 / n as f64 - 1.0);
+    let cells = (0..n).flat_map(|y| (0..n).flat_map(move |x| [middle(x), middle(y)]));
+    Tensor::from_data(TensorData::new(cells.collect::<Vec<_>>(), [n * n, 2]), device)
+}
+
+/// The density at each of some points, many at a time.
+fn density(
+    flow: &impl Density<Data = Tensor<2>>,
+    points: Tensor<2>,
+) -> Result<Vec<f64>, FlowError> {
+    let mut densities = Vec::new();
+    for part in points.split(1 << 15, 0) {
+        densities.extend(flow.evaluate(part)?.nats().iter().map(|nats| nats.exp()));
+    }
+    Ok(densities)
+}
+
+/// The integral of the density: on grids that are halved, over a square that is doubled, until
+/// neither changes it by 1e-4.
+fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f64, FlowError> {
+    let over = |side: f64, n: usize| {
+        let cell = (2.0 * side / n as f64).powi(2);
+        Ok::<f64, FlowError>(density(flow, grid(n, side, device))?.iter().sum::<f64>() * cell)
+    };
+    let (mut side, mut n) = (8.0, 200);
+    let mut found = over(side, n)?;
+    while n < 1600 {
+        let finer = over(side, 2 * n)?;
+        if (finer - found).abs() < 1e-4 {
+            let wider = over(2.0 * side, 4 * n)?;
+            if (wider - finer).abs() < 1e-4 {
+                return Ok(wider);
+            }
+            side *= 2.0;
+        }
+        (n, found) = (2 * n, finer);
+    }
+    Ok(found)
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    plane::create(&args.out)?;
+    let device = Device::flex();
+    let laws = laws();
+    let (mut pictures, mut report) = (Vec::new(), Vec::<Value>::new());
+    for plane in Plane::ALL {
+        let train = plane.points(20_000, args.seed, &device);
+        let test = plane.points(4000, args.seed.wrapping_add(1), &device);
+        let mut row = vec![(format!("{plane:?}"), None)];
+        for (name, law) in &laws {
+            device.seed(args.seed);
+            let layers = RealNvpConfig::new(6).with_law(law.clone());
+            let flow = Flow::build(&layers, StandardNormal::new(), [1, 2], &device)?;
+            let fit = FitConfig::new()
+                .with_steps(Some(args.steps))
+                .with_learning_rate(3e-3)
+                .with_seed(args.seed)
+                .with_progress(Progress::None);
+            let fitted = fit.fit(flow, &train).map_err(flowkit::Error::from)?;
+            let nats = fitted.flow.evaluate(test.clone())?.mean();
+            let total = integral(&fitted.flow, &device)?;
+            say!(
+                "{:<15} {name:<8} {nats}; the density integrates to {total:.5}",
+                format!("{plane:?}")
+            );
+            report.push(json!({
+                "plane": plane, "law": name, "test_nats": nats.mean(),
+                "standard_error": nats.standard_error(), "integral": total,
+            }));
+            let shades = density(&fitted.flow, grid(CELLS, SIDE, &device))?;
+            row.push((format!("{name} {:.2}", nats.mean()), Some(shades)));
+        }
+        let points = plane::points(&test.narrow(0, 0, 1500));
+        pictures.push((points, row));
+    }
+    plane::write(&args.out, "gallery.svg", "picture", &picture(&pictures)?)?;
+    let report = serde_json::to_string_pretty(&report)?;
+    plane::write(&args.out, "report.json", "report", &report)
+}
+
+/// A row of pictures: the points, and the caption and the density of each.
+type Row = (Vec<[f64; 2]>, Vec<(String, Option<Vec<f64>>)>);
+
+fn picture(rows: &[Row]) -> Result<String, Failure> {
+    let fail = |error: &dyn std::fmt::Display| Failure::Picture { reason: error.to_string() };
+    let columns = rows.first().map_or(0, |(_, row)| row.len());
+    let mut svg = String::new();
+    {
+        let size = (columns as u32 * PANEL, rows.len() as u32 * (PANEL + 20));
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        root.fill(&WHITE).map_err(|error| fail(&error))?;
+        for ((points, row), line) in rows.iter().zip(root.split_evenly((rows.len(), 1))) {
+            for ((caption, density), area) in row.iter().zip(line.split_evenly((1, columns))) {
+                let mut chart = ChartBuilder::on(&area)
+                    .caption(caption, ("sans-serif", 13))
+                    .margin(3)
+                    .build_cartesian_2d(-SIDE..SIDE, -SIDE..SIDE)
+                    .map_err(|error| fail(&error))?;
+                match density {
+                    None => {
+                        let dots = points
+                            .iter()
+                            .map(|&[x, y]| Circle::new((x, y), 1, BLUE.mix(0.5).filled()));
+                        chart.draw_series(dots).map_err(|error| fail(&error))?;
+                    }
+                    Some(density) => {
+                        let highest = density.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+                        let width = 2.0 * SIDE / CELLS as f64;
+                        let cells = density.iter().enumerate().filter_map(|(cell, &value)| {
+                            // The root shows low densities too; what is as good as white is left out.
+                            let shade = (value / highest).sqrt();
+                            let at = |index: usize| index as f64 * width - SIDE;
+                            let (x, y) = (at(cell % CELLS), at(cell / CELLS));
+                            (shade > 0.04).then(|| {
+                                let corners = [(x, y), (x + width, y + width)];
+                                Rectangle::new(corners, BLUE.mix(shade).filled())
+                            })
+                        });
+                        chart.draw_series(cells).map_err(|error| fail(&error))?;
+                    }
+                }
+            }
+        }
+        root.present().map_err(|error| fail(&error))?;
+    }
+    Ok(svg)
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    threads::start();
+    let checked = if args.steps == 0 {
+        Err(Failure::Argument { flag: "steps", value: "0".into(), expected: "at least 1" })
+    } else {
+        run(&args)
+    };
+    plane::report(checked)
+}

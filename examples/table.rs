@@ -1,0 +1,472 @@
+//! From a CSV file to a density: fits a flow to the columns of a table, tests it on rows that it
+//! has not seen, samples new rows, and scores the rows of another file.
+//!
+//! ```text
+//! cargo run --release --example table -- --data rows.csv                       40 seconds
+//! cargo run --release --example table -- --data rows.csv --given kind          given a column
+//! cargo run --release --example table -- --score out/table --data other.csv    one score a row
+//! cargo run --release --example table -- --help                                everything else
+//! ```
+//! Expected last line: `report          out/table/report.json`. The folder then holds the report,
+//! `samples.csv` with the header of the data, `corner.svg`, and the model: `model.json` and
+//! `model.safetensors`.
+//!
+//! What it teaches: a table and the maps of its columns, a flow by name, columns of integers and
+//! columns as a condition, a fit, a held-out likelihood beside that of a Gaussian, and a model that
+//! is saved and used again.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use clap::{Parser, ValueEnum};
+use flowkit::data::Table;
+use flowkit::data::table::{ColumnMaps, Conditions, CsvConfig, Missing, Values};
+use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::model::{LinearKind, MafConfig, NsfConfig, RealNvpConfig};
+use flowkit::train::fit::{FitConfig, Weighted};
+use flowkit::{
+    BoxBijector, Boxed, ColumnMap, ConfigError, Continuous, Density, Features, Flow,
+    IntegerColumns, LayerConfig, StandardNormal, Surjection, Uninit,
+};
+use flowkit_runs::corner::{self, Set};
+use flowkit_runs::gaussian::{Rows, mean_log_density};
+use flowkit_runs::plane::{self, Failure};
+use flowkit_runs::{say, threads};
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+#[derive(Parser)]
+#[command(about = "A density of the rows of a CSV file: fit, test, sample, score")]
+struct Args {
+    /// The rows: a CSV file with a header; gzip is unpacked
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Rows to test on, instead of a fifth of the data
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// The columns to describe, separated by commas; all columns of numbers if not given
+    #[arg(long, value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Columns that the density is conditional on; numbers or text
+    #[arg(long, value_delimiter = ',')]
+    given: Vec<String>,
+    /// A column with the weight of each row
+    #[arg(long, value_name = "COLUMN")]
+    weights: Option<String>,
+    /// Columns that are treated as real numbers, whatever their values look like
+    #[arg(long, value_delimiter = ',')]
+    real: Vec<String>,
+    /// Columns above 0, of which the logarithm is taken
+    #[arg(long, value_delimiter = ',')]
+    positive: Vec<String>,
+    /// Columns between two bounds: NAME=LOWER:UPPER
+    #[arg(long, value_delimiter = ',', value_parser = bounds)]
+    bounded: Vec<(String, f64, f64)>,
+    /// Leave out rows with a missing value
+    #[arg(long)]
+    drop_missing: bool,
+    /// The flow
+    #[arg(long, default_value = "nsf")]
+    model: ModelName,
+    /// Largest number of epochs
+    #[arg(long, default_value_t = 200)]
+    epochs: u64,
+    /// Largest time of the fit, in seconds
+    #[arg(long, default_value_t = 40.0)]
+    seconds: f64,
+    /// Rows of an update
+    #[arg(long, default_value_t = 256)]
+    batch: usize,
+    /// Samples to write
+    #[arg(long, default_value_t = 1000)]
+    samples: usize,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = "out/table")]
+    out: PathBuf,
+    /// Score the rows of the data with the model in this folder; nothing is fitted
+    #[arg(long, value_name = "DIR")]
+    score: Option<PathBuf>,
+}
+
+/// `NAME=LOWER:UPPER`.
+fn bounds(text: &str) -> Result<(String, f64, f64), String> {
+    let parts = text.rsplit_once('=').and_then(|(name, ends)| {
+        let (lower, upper) = ends.split_once(':')?;
+        Some((name.to_owned(), lower.parse().ok()?, upper.parse().ok()?))
+    });
+    parts.ok_or_else(|| "expected NAME=LOWER:UPPER, such as share=0:1".into())
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModelName {
+    /// Neural spline flow, couplings
+    Nsf,
+    /// Autoregressive splines
+    Maf,
+    /// Affine couplings
+    Realnvp,
+    /// Couplings of logistic mixtures, as in Flow++
+    Mixture,
+}
+
+/// The layers after those of the columns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Layers {
+    Nsf(NsfConfig),
+    Maf(MafConfig),
+    RealNvp(RealNvpConfig),
+}
+
+impl Layers {
+    fn new(name: ModelName) -> Self {
+        let couplings = RealNvpConfig::new(6).with_linear(LinearKind::NormAndMatrix);
+        match name {
+            ModelName::Nsf => Self::Nsf(NsfConfig::new(5)),
+            ModelName::Maf => {
+                let spline = RationalQuadraticSplineConfig::new(8);
+                Self::Maf(MafConfig::new(5).with_law(spline.into()))
+            }
+            ModelName::Realnvp => Self::RealNvp(couplings),
+            ModelName::Mixture => Self::RealNvp(couplings.with_law(MixLogCdfConfig::new(8).into())),
+        }
+    }
+}
+
+/// All that the file of weights does not say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Model {
+    maps: ColumnMaps,
+    conditions: Option<Conditions>,
+    layers: Layers,
+}
+
+type TableFlow<C, S> = Flow<BoxBijector<2, C>, StandardNormal, 2, C, S>;
+
+impl Model {
+    /// The flow, not yet initialised, given a condition like `example`.
+    fn flow<C: Features<2>>(
+        &self,
+        example: &C,
+        device: &Device,
+    ) -> Result<Uninit<TableFlow<C, Continuous>>, ConfigError> {
+        fn build<C: Features<2>, L: LayerConfig<2, C>>(
+            layers: L,
+            dims: usize,
+            example: &C,
+            device: &Device,
+        ) -> Result<Uninit<TableFlow<C, Continuous>>, ConfigError>
+        where
+            L::Layer: Sync,
+        {
+            let prior = StandardNormal::new();
+            Flow::build_given(&Boxed::new(layers), prior, [1, dims], example, device)
+        }
+        let (columns, dims) = (self.maps.layer(), self.maps.columns.len());
+        match &self.layers {
+            Layers::Nsf(layers) => build((columns, layers.clone()), dims, example, device),
+            Layers::Maf(layers) => build((columns, layers.clone()), dims, example, device),
+            Layers::RealNvp(layers) => build((columns, layers.clone()), dims, example, device),
+        }
+    }
+
+    /// The columns of numbers, in the order of the flow.
+    fn numbers(&self, table: &Table) -> Result<Table, Failure> {
+        let numbers = table.select(&self.maps.names().collect::<Vec<_>>())?;
+        numbers.check_maps(&self.maps)?;
+        Ok(numbers)
+    }
+}
+
+/// What a run does with a flow of any condition and any surjection.
+trait Job {
+    fn run<C, S>(
+        &self,
+        flow: Uninit<TableFlow<C, S>>,
+        condition: impl Fn(&Table) -> Result<C, Failure>,
+    ) -> Result<(), Failure>
+    where
+        C: Features<2>,
+        S: Surjection<2, Data = Tensor<2>>;
+}
+
+/// Runs a job with the types that the model asks for.
+fn with_types(model: &Model, job: &impl Job, device: &Device) -> Result<(), Failure> {
+    fn with_condition<C: Features<2>>(
+        model: &Model,
+        job: &impl Job,
+        example: &C,
+        condition: impl Fn(&Table) -> Result<C, Failure>,
+        device: &Device,
+    ) -> Result<(), Failure> {
+        let flow = model.flow(example, device)?;
+        match model.maps.integers() {
+            Some(integers) => {
+                let integers: IntegerColumns = integers.build()?;
+                job.run(flow.behind(integers), condition)
+            }
+            None => job.run(flow, condition),
+        }
+    }
+    match &model.conditions {
+        Some(conditions) => {
+            let example = Tensor::<2>::zeros([1, conditions.width()], device);
+            let condition = |table: &Table| Ok(conditions.tensor(table, device)?);
+            with_condition(model, job, &example, condition, device)
+        }
+        None => with_condition(model, job, &(), |_| Ok(()), device),
+    }
+}
+
+/// The rows as the Gaussian takes them.
+fn rows(table: &Table, model: &Model, device: &Device) -> Result<Rows, Failure> {
+    let matrix = |x: Tensor<2>| {
+        let [rows, columns] = x.dims();
+        let values: Vec<f64> = x.into_data().iter::<f64>().collect();
+        DMatrix::from_row_slice(rows, columns, &values)
+    };
+    let mut rows = Rows::plain(matrix(model.numbers(table)?.points(device)?));
+    if let Some(conditions) = &model.conditions {
+        rows.given = matrix(conditions.tensor(table, device)?);
+    }
+    if let Some(weights) = table.weights() {
+        rows.weights = weights.to_vec();
+    }
+    Ok(rows)
+}
+
+/// Fits, tests, samples, saves.
+struct Fit<'a> {
+    args: &'a Args,
+    model: &'a Model,
+    train: Table,
+    test: Table,
+}
+
+impl Job for Fit<'_> {
+    fn run<C, S>(
+        &self,
+        flow: Uninit<TableFlow<C, S>>,
+        condition: impl Fn(&Table) -> Result<C, Failure>,
+    ) -> Result<(), Failure>
+    where
+        C: Features<2>,
+        S: Surjection<2, Data = Tensor<2>>,
+    {
+        let Self { args, model, train, test } = self;
+        let device = Device::flex();
+        let began = Instant::now();
+        let fit = FitConfig::new()
+            .with_epochs(args.epochs)
+            .with_seconds(Some(args.seconds))
+            .with_batch_size(args.batch)
+            .with_seed(args.seed)
+            .with_learning_rate(2e-3);
+        let data = (model.numbers(train)?, condition(train)?);
+        let fitted = match train.weights() {
+            Some(weights) => fit.fit(flow, &Weighted::new(data, weights.to_vec())),
+            None => fit.fit(flow, &data),
+        };
+        let fitted = fitted.map_err(flowkit::Error::from)?;
+        say!("{}", fitted.report);
+        let (flow, seconds) = (fitted.flow, began.elapsed().as_secs_f64());
+
+        let given = condition(test)?;
+        let nats = flow.given(&given).evaluate(model.numbers(test)?.points(&device)?)?;
+        let (mean, error) = mean_and_error(nats.nats(), test.weights());
+        let gaussian =
+            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
+                .ok_or_else(|| Failure::Argument {
+                    flag: "columns",
+                    value: args.columns.join(","),
+                    expected: "columns of which none is a linear function of others",
+                })?;
+        let parameters = flow.num_params();
+        say!(
+            "test            {mean:.4} ± {error:.4} nats a row ({}); a Gaussian {gaussian:.4}",
+            nats.provenance()
+        );
+
+        // Samples given the conditions of test rows, over and over.
+        let order: Vec<usize> = (0..args.samples).map(|row| row % test.len()).collect();
+        let like = test.rows(&order);
+        device.seed(args.seed);
+        let samples = flow.given(&condition(&like)?).sample(args.samples)?;
+        let samples = columns(&samples);
+        plane::write(&args.out, "samples.csv", "samples", &csv(&like, model, &samples)?)?;
+        let names: Vec<&str> = model.maps.names().collect();
+        let data = columns(&model.numbers(test)?.points(&device)?);
+        let sets =
+            [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
+        plane::write(&args.out, "corner.svg", "corner plot", &corner::picture(&names, &sets)?)?;
+        let description = serde_json::to_string_pretty(model)?;
+        plane::write(&args.out, "model.json", "model", &description)?;
+        let path = args.out.join("model.safetensors");
+        flow.save(&path).map_err(flowkit::Error::from)?;
+        say!("weights         {}", path.display());
+        let report = json!({
+            "test_nats": mean, "standard_error": error, "provenance": nats.provenance().to_string(),
+            "gaussian_nats": gaussian, "seconds": seconds, "parameters": parameters,
+            "train_rows": train.len(), "test_rows": test.len(), "seed": args.seed,
+        });
+        plane::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
+    }
+}
+
+/// Writes the log-density of each row.
+struct Score<'a> {
+    args: &'a Args,
+    model: &'a Model,
+    folder: &'a PathBuf,
+    table: Table,
+}
+
+impl Job for Score<'_> {
+    fn run<C, S>(
+        &self,
+        flow: Uninit<TableFlow<C, S>>,
+        condition: impl Fn(&Table) -> Result<C, Failure>,
+    ) -> Result<(), Failure>
+    where
+        C: Features<2>,
+        S: Surjection<2, Data = Tensor<2>>,
+    {
+        let flow = flow.load(self.folder.join("model.safetensors"));
+        let flow = flow.map_err(flowkit::Error::from)?;
+        let x = self.model.numbers(&self.table)?.points(&Device::flex())?;
+        let nats = flow.given(&condition(&self.table)?).evaluate(x)?;
+        let mut text = String::from("log_density\n");
+        for nats in nats.nats() {
+            let _ = writeln!(text, "{nats}");
+        }
+        plane::write(&self.args.out, "scores.csv", "scores", &text)
+    }
+}
+
+/// The weighted mean and its standard error.
+fn mean_and_error(values: &[f64], weights: Option<&[f64]>) -> (f64, f64) {
+    let n = values.len() as f64;
+    let total = weights.map_or(n, |weights| weights.iter().sum());
+    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]) / total;
+    let mean: f64 = values.iter().enumerate().map(|(row, value)| weight(row) * value).sum();
+    let square = |(row, value): (usize, &f64)| (weight(row) * (value - mean)).powi(2);
+    let variance: f64 = values.iter().enumerate().map(square).sum();
+    (mean, (variance * n / (n - 1.0).max(1.0)).sqrt())
+}
+
+/// The columns of points.
+fn columns(points: &Tensor<2>) -> Vec<Vec<f64>> {
+    let width = points.dims()[1];
+    let values: Vec<f64> = points.clone().into_data().iter::<f64>().collect();
+    (0..width).map(|column| values.iter().skip(column).step_by(width).copied().collect()).collect()
+}
+
+/// The samples as rows with the header of the table, in which other columns keep their values.
+fn csv(like: &Table, model: &Model, samples: &[Vec<f64>]) -> Result<String, Failure> {
+    let conditions = model.conditions.iter().flat_map(Conditions::names);
+    let known: Vec<&str> = model.maps.names().chain(conditions).collect();
+    let names: Vec<&str> = like.names().filter(|name| known.contains(name)).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Failure::Picture { reason: error.to_string() };
+    writer.write_record(&names).map_err(failed)?;
+    for row in 0..like.len() {
+        let mut record = Vec::with_capacity(names.len());
+        for name in &names {
+            let sampled = model.maps.names().position(|column| column == *name);
+            record.push(match (sampled, &like.column(name)?.values) {
+                (Some(place), _) => samples[place][row].to_string(),
+                (None, Values::Numbers(numbers)) => numbers[row].to_string(),
+                (None, Values::Texts { names, codes }) => names[codes[row] as usize].clone(),
+            });
+        }
+        writer.write_record(&record).map_err(failed)?;
+    }
+    let bytes =
+        writer.into_inner().map_err(|error| Failure::Picture { reason: error.to_string() })?;
+    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
+}
+
+/// The columns to describe: those of the flag, or all of numbers that nothing else names.
+fn described(args: &Args, table: &Table) -> Vec<String> {
+    if !args.columns.is_empty() {
+        return args.columns.clone();
+    }
+    let numbers = table.columns().iter().filter(|column| {
+        matches!(column.values, Values::Numbers(_)) && !args.given.contains(&column.name)
+    });
+    numbers.map(|column| column.name.clone()).collect()
+}
+
+fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
+    let missing = if args.drop_missing { Missing::DropRows } else { Missing::Refuse };
+    let mut config = CsvConfig::new().with_missing(missing);
+    if !args.columns.is_empty() {
+        config.columns =
+            args.columns.iter().chain(&args.given).chain(&args.weights).cloned().collect();
+    }
+    let table = config.read(path)?;
+    let table = match &args.weights {
+        Some(weights) => table.weighted_by(weights)?,
+        None => table,
+    };
+    if table.dropped() > 0 {
+        say!("left out        {} rows with missing values", table.dropped());
+    }
+    Ok(table)
+}
+
+fn fit(args: &Args) -> Result<(), Failure> {
+    plane::create(&args.out)?;
+    let device = Device::flex();
+    let table = read(args, &args.data)?;
+    let (train, test) = match &args.test {
+        Some(path) => (table, read(args, path)?),
+        None => table.split(0.2, args.seed)?,
+    };
+    let numbers = train.select(&described(args, &train))?;
+    let mut maps = numbers.column_maps()?;
+    for name in &args.real {
+        numbers.set_map(&mut maps, name, ColumnMap::real(), false)?;
+    }
+    for name in &args.positive {
+        numbers.set_map(&mut maps, name, ColumnMap::positive(0.0), false)?;
+    }
+    for (name, lower, upper) in &args.bounded {
+        numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper), false)?;
+    }
+    let conditions =
+        if args.given.is_empty() { None } else { Some(train.conditions(&args.given)?) };
+    say!("{maps}");
+    let model = Model { maps, conditions, layers: Layers::new(args.model) };
+    device.seed(args.seed);
+    with_types(&model, &Fit { args, model: &model, train, test }, &device)
+}
+
+fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
+    plane::create(&args.out)?;
+    let path = folder.join("model.json");
+    let text = fs::read_to_string(&path).map_err(|source| {
+        flowkit::Error::from(flowkit::data::table::TableError::Io { path: path.clone(), source })
+    })?;
+    let model: Model =
+        serde_json::from_str(&text).map_err(|source| Failure::Description { path, source })?;
+    let table = read(args, &args.data)?;
+    with_types(&model, &Score { args, model: &model, folder, table }, &Device::flex())
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    threads::start();
+    plane::report(match &args.score {
+        Some(folder) => score(&args, folder),
+        None => fit(&args),
+    })
+}
