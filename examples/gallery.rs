@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use clap::Parser;
 use flowkit::data::Plane;
 use flowkit::law::{
@@ -76,27 +76,30 @@ fn density(
     Ok(densities)
 }
 
-/// The integral of the density: on grids that are halved, over a square that is doubled, until
-/// neither changes it by 1e-4.
+/// The integral of the density: over ±6 on grids that are halved until that changes it by less than
+/// 1e-4, and from there to ±24, where it varies slowly, on a coarse one.
 fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f64, FlowError> {
-    let over = |side: f64, n: usize| {
-        let cell = (2.0 * side / n as f64).powi(2);
-        Ok::<f64, FlowError>(density(flow, grid(n, side, device))?.iter().sum::<f64>() * cell)
+    const INNER: f64 = 6.0;
+    const OUTER: f64 = 24.0;
+    let over = |points: Tensor<2>, cell: f64| {
+        Ok::<f64, FlowError>(density(flow, points)?.iter().sum::<f64>() * cell * cell)
     };
-    let (mut side, mut n) = (8.0, 200);
-    let mut found = over(side, n)?;
-    while n < 1600 {
-        let finer = over(side, 2 * n)?;
-        if (finer - found).abs() < 1e-4 {
-            let wider = over(2.0 * side, 4 * n)?;
-            if (wider - finer).abs() < 1e-4 {
-                return Ok(wider);
-            }
-            side *= 2.0;
+    let inside = |n: usize| over(grid(n, INNER, device), 2.0 * INNER / n as f64);
+    let (mut n, mut found) = (320, inside(160)?);
+    loop {
+        let finer = inside(n)?;
+        if (finer - found).abs() < 1e-4 || n > 1000 {
+            found = finer;
+            break;
         }
         (n, found) = (2 * n, finer);
     }
-    Ok(found)
+    let frame = grid(120, OUTER, device);
+    let far = plane::points(&frame);
+    let far = (0i64..).zip(far).filter(|(_, [x, y])| x.abs().max(y.abs()) > INNER);
+    let rows: Vec<i64> = far.map(|(row, _)| row).collect();
+    let rows = Tensor::<1, Int>::from_data(rows.as_slice(), device);
+    Ok(found + over(frame.select(0, rows), 2.0 * OUTER / 120.0)?)
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
