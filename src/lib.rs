@@ -191,4 +191,6 @@ mod pages {
     struct Extend;
     #[doc = include_str!("../docs/choose.md")]
     struct Choose;
+    #[doc = include_str!("../docs/sampling.md")]
+    struct Sampling;
 }

@@ -156,7 +156,10 @@ pub enum FlowError {
         found: f64,
     },
     /// A target returned another number of log-densities than the batch has examples.
-    #[error("a target needs {} for as many examples, found {found}", counted(*expected, "log-density"))]
+    #[error(
+        "a target needs {} for as many examples, found {found}",
+        counted(*expected, "log-density")
+    )]
     TargetShape {
         /// Number of examples.
         expected: usize,

@@ -16,7 +16,10 @@ pub enum ImportanceError {
         found: f64,
     },
     /// Every weight is 0.
-    #[error("expected a positive weight among those of {}, found none", counted(*samples, "sample"))]
+    #[error(
+        "expected a positive weight among those of {}, found none",
+        counted(*samples, "sample")
+    )]
     AllZero {
         /// Number of samples.
         samples: usize,
@@ -50,4 +53,11 @@ pub enum ImportanceError {
     /// The flow could not be sampled, or the target did not fit its samples.
     #[error(transparent)]
     Flow(#[from] FlowError),
+}
+
+impl ImportanceError {
+    /// Checks the number of samples of an estimate.
+    pub(super) fn at_least(what: &'static str, least: usize, found: usize) -> Result<(), Self> {
+        if found >= least { Ok(()) } else { Err(Self::TooFew { what, least, found }) }
+    }
 }

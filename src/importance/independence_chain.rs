@@ -20,7 +20,6 @@
 
 use super::error::ImportanceError;
 use super::estimate::Estimate;
-use super::log_weights::at_least;
 use crate::random::draw::{generator, unit};
 
 /// Separates the chain's random numbers from others of the same seed.
@@ -75,7 +74,11 @@ impl IndependenceChain {
     /// [`ImportanceError::TooFew`] for fewer than 16 states; [`ImportanceError::ValueCount`] if a
     /// state has no value; [`ImportanceError::Value`] if the value of a state is not finite.
     pub fn mean(&self, values: &[f64]) -> Result<Estimate, ImportanceError> {
-        at_least("a mean over a chain", LEAST_BATCHES * LEAST_BATCHES, self.states.len())?;
+        ImportanceError::at_least(
+            "a mean over a chain",
+            LEAST_BATCHES * LEAST_BATCHES,
+            self.states.len(),
+        )?;
         let last = self.states.iter().copied().max().unwrap_or(0);
         if values.len() <= last {
             return Err(ImportanceError::ValueCount { expected: last + 1, found: values.len() });

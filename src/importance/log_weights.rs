@@ -49,7 +49,7 @@ impl LogWeights {
     /// [`ImportanceError::TooFew`] without any; [`ImportanceError::LogWeight`] for NaN or `+∞`;
     /// [`ImportanceError::AllZero`] if all are `−∞`.
     pub fn new(nats: Vec<f64>) -> Result<Self, ImportanceError> {
-        at_least("log-weights", 1, nats.len())?;
+        ImportanceError::at_least("log-weights", 1, nats.len())?;
         let wrong = |value: &f64| value.is_nan() || *value == f64::INFINITY;
         if let Some(sample) = nats.iter().position(wrong) {
             return Err(ImportanceError::LogWeight { sample, found: nats[sample] });
@@ -105,7 +105,7 @@ impl LogWeights {
     /// # Errors
     /// [`ImportanceError::TooFew`] for fewer than 2 samples.
     pub fn log_z(&self) -> Result<Estimate, ImportanceError> {
-        at_least("ln Z", 2, self.n_samples())?;
+        ImportanceError::at_least("ln Z", 2, self.n_samples())?;
         let n = self.n_samples() as f64;
         let squares: f64 = self.normalised.iter().map(|weight| (n * weight - 1.0).powi(2)).sum();
         let standard_error = (squares / (n * (n - 1.0))).sqrt();
@@ -124,7 +124,7 @@ impl LogWeights {
     /// unless its weight is 0; [`ImportanceError::TooFew`] for fewer than 2 samples.
     pub fn mean(&self, values: &[f64]) -> Result<Estimate, ImportanceError> {
         self.check_values(values)?;
-        at_least("a mean", 2, values.len())?;
+        ImportanceError::at_least("a mean", 2, values.len())?;
         let pairs = || self.normalised.iter().zip(values).filter(|(weight, _)| **weight > 0.0);
         let mean: f64 = pairs().map(|(weight, value)| weight * value).sum();
         let variance: f64 = pairs().map(|(weight, value)| (weight * (value - mean)).powi(2)).sum();
@@ -136,7 +136,7 @@ impl LogWeights {
     /// # Errors
     /// [`ImportanceError::TooFew`] for fewer than 25 samples.
     pub fn pareto_k(&self) -> Result<ParetoK, ImportanceError> {
-        at_least("Pareto k", ParetoK::LEAST_SAMPLES, self.n_samples())?;
+        ImportanceError::at_least("Pareto k", ParetoK::LEAST_SAMPLES, self.n_samples())?;
         Ok(pareto::of_weights(&self.normalised))
     }
 
@@ -158,13 +158,4 @@ impl LogWeights {
             Some(sample) => Err(ImportanceError::Value { sample, found: values[sample] }),
         }
     }
-}
-
-/// Checks the number of samples of an estimate.
-pub(super) fn at_least(
-    what: &'static str,
-    least: usize,
-    found: usize,
-) -> Result<(), ImportanceError> {
-    if found >= least { Ok(()) } else { Err(ImportanceError::TooFew { what, least, found }) }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
+//! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
 //! | [`signals`] | Ctrl-C, SIGTERM and SIGHUP |
 //! | [`threads`] | the threads of the CPU kernels, as many as the system permits |
@@ -23,6 +24,7 @@
 //! Results           the files of a run that is finished
 //! ```
 
+pub mod boltzmann;
 pub mod console;
 mod counted;
 pub mod image;

@@ -3,8 +3,8 @@
 //! p(x) = p̃(x)/Z,  q = the flow,  w = p̃/q
 //! ReverseKl    E_q[ln q − ln p̃]     = KL(q‖p) − ln Z                    seeks modes
 //! ForwardKl    −E_p[ln q]           = KL(p‖q) + entropy of p            covers mass
-//! AlphaTwo     ln E_q[w²]           = ln E_p[p/q] + 2 ln Z              covers mass, least variance
-//!                                                                       of w
+//! AlphaTwo     ln E_q[w²]           = ln E_p[p/q] + 2 ln Z              covers mass, makes the
+//!                                                                       variance of w least
 //! ```
 //! Each objective samples the flow itself, so an update needs no batch. The noise is that of the
 //! update, as for any other objective: a resumed run is equal to an uninterrupted one.

@@ -5,8 +5,8 @@
 //! Path     θ' a constant       ln q = ln prior(f(x; θ'); θ') + ln|det ∂f/∂x|, a second pass
 //! ```
 //! A replay of `Total` is one of the inverse. That of `Path` runs the inverse, then the forward map
-//! from its samples and back, which gives `∂ ln q/∂x`, and then the inverse back. The gradients that
-//! the pass of the forward map collects are those of `θ'`, and are dropped.
+//! from its samples and back, which gives `∂ ln q/∂x`, and then the inverse back. The gradients
+//! that the pass of the forward map collects are those of `θ'`, and are dropped.
 
 use burn::tensor::Tensor;
 

@@ -29,8 +29,8 @@ impl<T, C: Clone> Clone for Sampled<'_, T, C> {
 }
 
 impl<T, C> Sampled<'_, T, C> {
-    /// `ln p̃(x)/T`, or NaN for each example if the target does not fit them; [`Sampled::check`] then
-    /// returns the error.
+    /// `ln p̃(x)/T`, or NaN for each example if the target does not fit them; then
+    /// [`Sampled::check`] returns the error.
     pub fn log_target<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
     where
         T: Target<D>,
@@ -78,8 +78,8 @@ impl<T, C> Sampled<'_, T, C> {
         checked_log_density(self.target, x).map(drop)
     }
 
-    /// Samples of the model as constants of its graphs, with their log-weights, `power·ln w`. `None`
-    /// if the model cannot be sampled or there are no such weights.
+    /// Samples of the model as constants of its graphs, with their log-weights, `power·ln w`.
+    /// `None` if the model cannot be sampled or there are no such weights.
     pub fn weighted<B, P, const D: usize>(
         &self,
         model: &Flow<B, P, D, C>,

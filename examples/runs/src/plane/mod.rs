@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use std::{f64::consts::PI, fs};
 
 use burn::tensor::Tensor;
+use flowkit::importance::ImportanceError;
 use flowkit::train::TrainError;
 use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
 use nalgebra::{Matrix2, Vector2};
 
-pub use picture::{Row, grid, picture};
+pub use picture::{Row, Window, grid, picture};
 
 use crate::{complain, say};
 
@@ -37,6 +38,8 @@ pub enum Failure {
     Shape(#[from] ShapeError),
     #[error(transparent)]
     Flow(#[from] FlowError),
+    #[error(transparent)]
+    Importance(#[from] ImportanceError),
     #[error(transparent)]
     Training(#[from] TrainError),
 }
