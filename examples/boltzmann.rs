@@ -237,7 +237,7 @@ fn splines(
 }
 
 fn double_well(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
-    let steps = args.steps.unwrap_or(1500);
+    let steps = args.steps.unwrap_or(1000);
     let plan = Plan {
         steps,
         batch: 256,
@@ -340,7 +340,7 @@ impl NetConfig<4> for SymmetricConfig {
             config.with_initializer(initializer).init(site.device())
         };
         // The flow begins near the identity.
-        let (n, sites) = (self.hidden, site.n_inputs());
+        let (n, sites) = (self.hidden, site.identity()[1..].iter().product());
         Ok(Symmetric {
             hidden: layer(sites, n, 1.0),
             shift: layer(n, sites, 0.1),
@@ -352,7 +352,7 @@ impl NetConfig<4> for SymmetricConfig {
 
 fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
     let target = Phi4 { kappa: args.kappa, lambda: args.lambda };
-    let steps = args.steps.unwrap_or(1500);
+    let steps = args.steps.unwrap_or(600);
     let plan = Plan {
         steps,
         batch: 256,

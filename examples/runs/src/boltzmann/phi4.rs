@@ -1,6 +1,6 @@
 //! Scalar field theory with a quartic term, on a periodic square lattice.
 //! ```text
-//! S(φ) = Σ_x [ −2κ Σ_μ φ_x φ_{x+μ} + (1 − 2λ) φ_x² + λ φ_x⁴ ]        ln p̃ = −S,  μ = two directions
+//! S(φ) = Σ_x [ −2κ Σ_μ φ_x φ_{x+μ} + (1 − 2λ) φ_x² + λ φ_x⁴ ]    ln p̃ = −S;  μ: two directions
 //! |m|  = |Σ_x φ_x|/V                     G(t) = mean of φ_x φ_{x+tμ} over x and μ
 //! ```
 //! The sum over sites is invariant under `φ → −φ` and under shifts of the lattice.
