@@ -27,7 +27,7 @@ use flowkit::{
     BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow, LayerConfig, Site,
     StandardNormal,
 };
-use flowkit_runs::plane::{self, Failure, Row};
+use flowkit_runs::plane::{self, Failure, Row, Window};
 use flowkit_runs::{say, threads};
 use serde_json::json;
 
@@ -120,7 +120,7 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let held_out = flow.given(&context(test.moons(&device))).evaluate(test.points(&device))?;
     let held_out = held_out.mean();
     device.seed(seeds.seed(args.steps, Purpose::Sampling));
-    let grid = plane::grid(&device);
+    let grid = plane::grid(Window::MOONS, &device);
     let [train_points, test_points] =
         [&train, &test].map(|moons| plane::points(&moons.points(&device)));
     let (mut rows, mut gaussian) = (Vec::new(), 0.0);
@@ -142,7 +142,8 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     }
     let truth = if C::N_PARTS > 0 { test.mean_log_prob_given_moon() } else { test.mean_log_prob() };
     say!("held-out        {held_out}; a Gaussian {gaussian:.4}, the truth {truth:.4}");
-    plane::write(&args.out, "two_moons.svg", "picture", &plane::picture(&rows)?)?;
+    let svg = plane::picture(Window::MOONS, ["data", "density", "samples"], &rows)?;
+    plane::write(&args.out, "two_moons.svg", "picture", &svg)?;
     let report = json!({
         "test_nats": held_out.mean(), "test_standard_error": held_out.standard_error(),
         "provenance": held_out.provenance().to_string(), "gaussian_nats": gaussian,

@@ -53,6 +53,7 @@
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
 //! | results row by row | [`RowLikelihoods`], [`SampledRows`] |
+//! | sampling from an unnormalised density | [`train::ReverseKl`], [`train::ForwardKl`], [`train::AlphaTwo`], [`importance`] |
 //! | samples with their log-density; samples with gradients | [`Samples`]; [`Reparametrised`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
@@ -107,6 +108,7 @@ pub mod data;
 pub mod elementwise;
 pub mod error;
 pub mod flow;
+pub mod importance;
 pub mod kernel;
 pub mod law;
 pub mod linear;
@@ -192,4 +194,6 @@ mod pages {
     struct Extend;
     #[doc = include_str!("../docs/choose.md")]
     struct Choose;
+    #[doc = include_str!("../docs/sampling.md")]
+    struct Sampling;
 }

@@ -9,6 +9,7 @@ use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
 use crate::flow::FailedRow;
 #[cfg(feature = "plot")]
 use crate::flow::diagnose::PlotError;
+use crate::importance::ImportanceError;
 use crate::model::UnknownPreset;
 use crate::tensor::finite::NonFiniteContext;
 #[cfg(feature = "testing")]
@@ -57,6 +58,9 @@ pub enum Error {
     /// Data that no flow can be fitted to.
     #[error(transparent)]
     FitData(#[from] FitDataError),
+    /// Weights that admit no estimate.
+    #[error(transparent)]
+    Importance(#[from] ImportanceError),
     /// A name that no preset of a model has.
     #[error(transparent)]
     Preset(#[from] UnknownPreset),

@@ -6,6 +6,7 @@ use flowkit::data::DataError;
 use flowkit::data::table::TableError;
 use flowkit::flow::diagnose::PlotError;
 use flowkit::flow::{FailedRow, RowFault};
+use flowkit::importance::ImportanceError;
 use flowkit::model::UnknownPreset;
 use flowkit::model::glow::GlowPreset;
 use flowkit::testing::{Check, ConformanceError, Failure, Fault, Setting};
@@ -76,6 +77,7 @@ fn every_error_converts() {
         Error::FitData(_) => FitError::<Plain>::Data(lengths()),
         Error::Flow(_) => FitError::<Plain>::Flow(FlowError::Capacity(capacity())),
         Error::Train(_) => FitError::<Plain>::Train(TrainError::NoGraph),
+        Error::Importance(_) => ImportanceError::AllZero { samples: 3 },
         Error::Preset(UnknownPreset { .. }) => "huge".parse::<GlowPreset>().unwrap_err(),
         Error::Plot(_) => PlotError { path: "layers.svg".into(), reason: "disk full".into() },
         Error::Conformance(_) => ConformanceError { name: "A".into(), failures: vec![failure()] },

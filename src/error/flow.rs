@@ -167,6 +167,17 @@ pub enum FlowError {
         /// Value that was found.
         found: f64,
     },
+    /// A target returned another number of log-densities than the batch has examples.
+    #[error(
+        "a target needs {} for as many examples, found {found}",
+        counted(*expected, "log-density")
+    )]
+    TargetShape {
+        /// Number of examples.
+        expected: usize,
+        /// Number of log-densities.
+        found: usize,
+    },
     /// Reading the results from the device failed.
     #[error("reading from the device failed: {0}")]
     Device(String),

@@ -23,6 +23,12 @@ pub(crate) fn generator(key: [u64; 4]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(bytes)
 }
 
+/// A random number in (0, 1): the middle of one of 2^52 equal parts, from one 64-bit word. It is
+/// exact in float64.
+pub(crate) fn unit(generator: &mut ChaCha8Rng) -> f64 {
+    ((generator.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
+}
+
 /// A random integer in `0..k`, as `floor(u·k / 2^64)` from one 64-bit word `u`. Its probabilities
 /// differ from uniform by less than `k / 2^64`.
 pub(crate) fn below(generator: &mut ChaCha8Rng, k: usize) -> usize {

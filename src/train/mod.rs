@@ -9,6 +9,7 @@
 //! | a flow in a file | [`Flow::save`](crate::Flow::save), [`Uninit::load`](crate::Uninit::load) |
 //! | a training loop of your own, update by update | [`Trainer`], [`TrainerConfig`] |
 //! | less memory for the backward pass | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
+//! | a flow that samples from an unnormalised density | [`ReverseKl`], [`ForwardKl`], [`AlphaTwo`], [`Annealing`] |
 //! | the learning rate of step t | [`WarmUp`], [`Schedule`] |
 //! | the optimizer | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
 //! | bounding the gradient of a step | [`clip_global_norm`], [`global_norm`] |
@@ -23,10 +24,12 @@
 pub mod adam;
 mod adam_together;
 pub mod adamax;
+pub mod annealing;
 mod batch_gradient;
 pub mod checkpoint;
 mod checkpoint_error;
 pub mod checkpoints;
+pub mod divergence;
 pub mod ema;
 mod error;
 pub mod fit;
@@ -59,9 +62,13 @@ mod weights;
 
 pub use adam::Adam;
 pub use adamax::Adamax;
+pub use annealing::Annealing;
 pub use checkpoint::Checkpoint;
 pub use checkpoint_error::CheckpointError;
 pub use checkpoints::{Checkpoints, Latest};
+pub use divergence::{
+    AlphaTwo, AlphaTwoGradient, DivergenceEstimate, ForwardKl, ReverseKl, ReverseKlGradient,
+};
 pub use ema::{Ema, EmaDecay};
 pub use error::TrainError;
 pub use fit::{FitConfig, FitData, FitError, FitReport, Fitted};

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 13] = [
     &["coupling", "autoregressive", "prior"],
     &["any_layer"],
     &["flow"],
-    &["quantize", "data"],
+    &["quantize", "data", "importance"],
     &["train"],
     &["model"],
     &["testing"],

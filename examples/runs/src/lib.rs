@@ -7,6 +7,7 @@
 //! | [`corner`] | a plot of every pair of columns, for data and samples |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
+//! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
 //! | [`signals`] | Ctrl-C, SIGTERM and SIGHUP |
 //! | [`threads`] | the threads of the CPU kernels, as many as the system permits |
@@ -25,6 +26,7 @@
 //! Results           the files of a run that is finished
 //! ```
 
+pub mod boltzmann;
 pub mod console;
 pub mod corner;
 mod counted;

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::Tensor;
+use flowkit::importance::ImportanceError;
 use flowkit::train::TrainError;
 use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
 use nalgebra::DMatrix;
 
-pub use picture::{Row, grid, picture};
+pub use picture::{Row, Window, grid, picture};
 
 use crate::gaussian::{Rows, mean_log_density};
 use crate::{complain, say};
@@ -45,6 +46,8 @@ pub enum Failure {
     Shape(#[from] ShapeError),
     #[error(transparent)]
     Flow(#[from] FlowError),
+    #[error(transparent)]
+    Importance(#[from] ImportanceError),
     #[error(transparent)]
     Training(#[from] TrainError),
 }
