@@ -182,10 +182,12 @@ fn lines_continue_the_polynomial() {
 fn gradients_are_right() {
     let x = [-5.0, -2.9, -1.0, 0.1, 1.3, 2.8, 7.0];
     for degree in DEGREES {
+        // Differences take two evaluations for each parameter.
+        let some = if degree <= 8 { &x[..] } else { &x[2..4] };
         for theta in thetas(degree).into_iter().skip(3).step_by(3).take(2) {
-            gradients_are_differences(&law(degree), &theta, &x);
+            gradients_are_differences(&law(degree), &theta, some);
         }
-        for theta in thetas(degree).into_iter().step_by(2) {
+        for theta in thetas(degree).into_iter().step_by(4) {
             gradients_are_finite(&law(degree), &theta, &[-3.0, -1.0, 3.0, 1e10]);
         }
     }
