@@ -16,6 +16,11 @@
 //! rotation by the angle `ρ`, in radians, moves its image. At theta = 0 the law is the identity.
 //! `K` bins have `3K + 1` parameters.
 //!
+//! The law is continuous across the seam for each theta. A network that computes theta from other
+//! angles reads them as numbers, and differs on the two sides of their seam: the density of a
+//! coupling then jumps there. A [`Net`](crate::Net) of your own that reads their cosine and sine
+//! does not. An [`Elementwise`](crate::Elementwise) layer has no network.
+//!
 //! The latents are on the circle too, so their prior is one of the circle:
 //! [`UniformBox`](crate::UniformBox) from −B to B. A stack of laws of the circle has no other
 //! element-wise layer between them, since a scale, for instance, is no function of a circle.
