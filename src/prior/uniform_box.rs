@@ -114,8 +114,9 @@ impl UniformBoxConfig {
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (field, bound) in [("lower", &self.lower), ("upper", &self.upper)] {
-            // Comparisons with NaN are false.
-            if let Some(&found) = bound.values().iter().find(|value| !(value.abs() <= MOST)) {
+            // A range does not contain NaN.
+            let legal = |value: &f64| (-MOST..=MOST).contains(value);
+            if let Some(&found) = bound.values().iter().find(|value| !legal(value)) {
                 let range = "[-10³⁷, 10³⁷]";
                 return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
             }
