@@ -14,7 +14,7 @@
 //!
 //! # Initialisation
 //! The components of [`MixLogCdf`](super::MixLogCdf), scaled to a variance of 1: their means are
-//! apart, and the law is within 0.13 of the identity for `|x| ≤ 2`. No theta gives the identity,
+//! apart, and the law is within 0.09 of the identity for `|x| ≤ 2`. No theta gives the identity,
 //! since the tails of logistic distributions are heavier than normal ones: `z` grows as
 //! `√(2x·e^−s̄)`. At theta = 0 all components are equal, so training would never separate them.
 //!
