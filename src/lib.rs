@@ -35,7 +35,7 @@
 //! | complete models | [`model::Nsf`], [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | composing layers | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`Blockwise`], [`chain!`], [`choice!`] |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a JSON file, [`AnyLayerConfig`]; of your own, [`config!`] |
-//! | couplings: a network reads one half of the elements and determines how the other half is transformed | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
+//! | couplings: a network reads one half of the elements and determines how the other half is transformed | [`Coupling`] or [`MaskedCoupling`], of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::CircularSpline`], [`law::Bernstein`], [`law::Gaussianization`], [`law::Affine`]) and a [`Net`] |
 //! | autoregressive layers: each element is transformed given the preceding ones | [`MaskedAutoregressive`], of a law and an [`AutoregressiveNet`] ([`Made`], [`ResMade`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
@@ -47,7 +47,7 @@
 //! | the columns of a table, each by a map of its own | [`Columns`], [`ColumnMap`], [`data::Table::column_maps`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
-//! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`] |
+//! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`], [`UniformBox`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`]; integers in a table: [`IntegerColumns`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
@@ -163,10 +163,10 @@ pub use linear::{
     PositionNormConfig,
 };
 pub use prior::{
-    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, DiagonalNormalConfig,
+    BoxBound, ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, DiagonalNormalConfig,
     MultivariateNormal, MultivariateNormalConfig, NormalMixture, NormalMixtureConfig, Prior,
     PriorConfig, ReparametrisedPrior, StandardLogistic, StandardNormal, StudentT, StudentTConfig,
-    Uniform,
+    Uniform, UniformBox, UniformBoxConfig,
 };
 pub use quantize::{
     BitDepth, Encoder, EncoderConfig, IntegerColumns, IntegerColumnsConfig, UniformDequantization,

@@ -30,10 +30,14 @@ pub use crate::data::TwoMoons;
 pub use crate::elementwise::{LogitConfig, ScalarAffineConfig, Sigmoid};
 pub use crate::flow::uninit::Uninit;
 pub use crate::flow::{Density, Flow, Reparametrised};
-pub use crate::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
+pub use crate::law::{
+    AffineConfig, AffineForm, BernsteinConfig, CircularSplineConfig, GaussianizationConfig,
+    MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 pub use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, PositionNormConfig};
 pub use crate::prior::{
     ConditionalNormalConfig, DiagonalNormalConfig, NormalMixtureConfig, StandardNormal, Uniform,
+    UniformBoxConfig,
 };
 pub use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 pub use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};

@@ -65,6 +65,12 @@ fn every_error_converts() {
     becomes! {
         Error::Shape(_) => ShapeError::Rank { layer: "Squeeze", expected: 4, shape: vec![1, 2] },
         Error::Config(_) => zero(),
+        Error::Config(_) => ConfigError::EmptyInterval {
+            config: "UniformBoxConfig",
+            element: 3,
+            lower: 1.0,
+            upper: -1.0,
+        },
         Error::Capacity(_) => capacity(),
         Error::Flow(_) => FlowError::Capacity(capacity()),
         Error::Flow(_) => NonFiniteContext::new(Some(1)),

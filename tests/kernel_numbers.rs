@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::kernel::affine_coupling::{self, AffineForm};
-use flowkit::kernel::spline::{self, SplineShape};
+use flowkit::kernel::spline::{self, SplineEnds, SplineShape};
 use flowkit::kernel::{mixture_logistic, plu};
 
 #[path = "common/kernel_case.rs"]
@@ -109,6 +109,7 @@ fn what_does_not_fit_is_refused() {
             min_width: 1e-3,
             min_height: 1e-3,
             min_slope: 1e-3,
+            ends: SplineEnds::Identity,
         };
         for (n_bins, rows) in [(0, 1), (1, 2)] {
             let theta = || Tensor::<3>::zeros([2, rows, 3], &device);

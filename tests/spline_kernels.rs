@@ -3,7 +3,7 @@
 //! or outside.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use flowkit::kernel::spline::{self, SplineShape};
+use flowkit::kernel::spline::{self, SplineEnds, SplineShape};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -15,9 +15,21 @@ use kernel_case::{Case, check, flat, normal};
 /// Sizes `(batch, dims)`.
 const SIZES: [[usize; 2]; 4] = [[1, 1], [2, 7], [3, 13], [5, 129]];
 const BINS: [usize; 3] = [2, 5, 32];
+const ENDS: [SplineEnds; 2] = [SplineEnds::Identity, SplineEnds::Circular];
 
-fn shape(n_bins: usize) -> SplineShape {
-    SplineShape { n_bins, bound: 3.0, min_width: 1e-3, min_height: 2e-3, min_slope: 1e-3 }
+fn shape(n_bins: usize, ends: SplineEnds) -> SplineShape {
+    SplineShape { n_bins, bound: 3.0, min_width: 1e-3, min_height: 2e-3, min_slope: 1e-3, ends }
+}
+
+/// Splines of all numbers of bins and all ends.
+fn shapes() -> impl Iterator<Item = SplineShape> {
+    BINS.into_iter().flat_map(|n_bins| ENDS.map(|ends| shape(n_bins, ends)))
+}
+
+/// Whether an element passes unchanged.
+fn is_outside(x: f64, spline: SplineShape) -> bool {
+    let is_start = spline.ends == SplineEnds::Circular && x == -spline.bound;
+    x.abs() >= spline.bound && !is_start
 }
 
 /// Which outputs a case returns.
@@ -46,15 +58,16 @@ fn cases(
     plain: fn(Tensor<2>, Tensor<3>, SplineShape) -> Tensor<1>,
 ) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (size, n_bins) in SIZES.into_iter().flat_map(|size| BINS.map(|n_bins| (size, n_bins))) {
-        let spline = shape(n_bins);
-        let [logits, slopes] = [2 * n_bins, n_bins - 1].map(|rows| [size[0], rows, size[1]]);
+    for (size, spline) in SIZES.into_iter().flat_map(|size| shapes().map(move |s| (size, s))) {
+        let rows = 2 * spline.n_bins;
+        let [logits, slopes] =
+            [rows, spline.n_params() - rows].map(|rows| [size[0], rows, size[1]]);
         let read = move |p: &[Tensor<1>]| {
             let (logits, slopes) = (p[1].clone().reshape(logits), p[2].clone().reshape(slopes));
             (p[0].clone().reshape(size), Tensor::cat(vec![logits, slopes], 1))
         };
         cases.push(Case::new(
-            format!("{name} of {n_bins} bins, {size:?}"),
+            format!("{name} of {spline:?}, {size:?}"),
             vec![size.to_vec(), logits.to_vec(), slopes.to_vec()],
             move |p| kernel(read(p).0, read(p).1, spline),
             move |p| plain(read(p).0, read(p).1, spline),
@@ -196,8 +209,8 @@ fn rounded(numbers: &[f64], dtype: DType) -> Vec<f64> {
 #[test]
 fn extreme_parameters_and_places_are_those_of_the_plain_form() {
     let n = 160;
-    for (n_bins, parameters) in BINS.into_iter().flat_map(|k| PARAMETERS.map(|p| (k, p))) {
-        let (spline, mut rng) = (shape(n_bins), StdRng::seed_from_u64(n_bins as u64));
+    for (spline, parameters) in shapes().flat_map(|s| PARAMETERS.map(|p| (s, p))) {
+        let mut rng = StdRng::seed_from_u64(spline.n_bins as u64);
         let theta = theta(spline, parameters, n, &mut rng);
         let x = elements(spline, &theta, n, &mut rng);
         for (dtype, epsilon) in precisions() {
@@ -229,7 +242,7 @@ fn extreme_parameters_and_places_are_those_of_the_plain_form() {
                     (2.0 * error(&plain[index]) + 32.0 * epsilon, error(&found[index]));
                 assert!(
                     error <= allowed,
-                    "{n_bins} bins, {parameters:?}, {dtype:?}, {name}: {error:e} > {allowed:e}"
+                    "{spline:?}, {parameters:?}, {dtype:?}, {name}: {error:e} > {allowed:e}"
                 );
             }
         }
@@ -241,8 +254,8 @@ fn extreme_parameters_and_places_are_those_of_the_plain_form() {
 #[test]
 fn gradients_are_finite_and_stop_at_the_bound() {
     let (n, device) = (160, Device::default().autodiff());
-    for (n_bins, parameters) in BINS.into_iter().flat_map(|k| PARAMETERS.map(|p| (k, p))) {
-        let (spline, mut rng) = (shape(n_bins), StdRng::seed_from_u64(n_bins as u64));
+    for (spline, parameters) in shapes().flat_map(|s| PARAMETERS.map(|p| (s, p))) {
+        let mut rng = StdRng::seed_from_u64(spline.n_bins as u64);
         let values = theta(spline, parameters, n, &mut rng);
         let x = elements(spline, &values, n, &mut rng);
         for output in 0..3 {
@@ -258,7 +271,7 @@ fn gradients_are_finite_and_stop_at_the_bound() {
             let of_x = numbers(leaf.grad(&gradients).unwrap());
             let of_theta = numbers(theta.grad(&gradients).unwrap());
             assert!(of_x.iter().chain(&of_theta).all(|value| value.is_finite()));
-            for at in (0..n).filter(|&at| x[at].abs() >= spline.bound) {
+            for at in (0..n).filter(|&at| is_outside(x[at], spline)) {
                 assert_eq!(of_x[at], if output == 1 { 0.0 } else { 1.0 }, "{}", x[at]);
                 assert!((0..spline.n_params()).all(|row| of_theta[row * n + at] == 0.0));
             }
@@ -271,8 +284,8 @@ fn gradients_are_finite_and_stop_at_the_bound() {
 fn gradients_in_16_bits_are_those_of_the_plain_form() {
     let n = 160;
     for (dtype, epsilon) in precisions().into_iter().filter(|(dtype, _)| *dtype != DType::F32) {
-        for n_bins in BINS {
-            let (spline, mut rng) = (shape(n_bins), StdRng::seed_from_u64(n_bins as u64));
+        for spline in shapes() {
+            let mut rng = StdRng::seed_from_u64(spline.n_bins as u64);
             let values = theta(spline, Parameters::Ordinary, n, &mut rng);
             let (x, values) = (rounded(&normal(n, &mut rng), dtype), rounded(&values, dtype));
             let run = |device: &Device, dtype: DType| {
@@ -288,7 +301,7 @@ fn gradients_in_16_bits_are_those_of_the_plain_form() {
             let found = run(&Device::default(), dtype);
             for (found, truth) in found.iter().zip(&truth) {
                 let error = error(found, truth);
-                assert!(error <= 2.0 * epsilon, "{n_bins} bins, {dtype:?}: {error:e}");
+                assert!(error <= 2.0 * epsilon, "{spline:?}, {dtype:?}: {error:e}");
             }
         }
     }
@@ -297,7 +310,7 @@ fn gradients_in_16_bits_are_those_of_the_plain_form() {
 /// The tails pass to the bit, infinite elements and NaN too, and spoil no other element.
 #[test]
 fn the_tails_are_the_identity() {
-    let spline = shape(5);
+    let spline = shape(5, SplineEnds::Identity);
     let x = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::from(f32::MAX), 3.0, -3.0, 0.5];
     let n = x.len();
     let mut rng = StdRng::seed_from_u64(5);
@@ -323,9 +336,11 @@ fn the_tails_are_the_identity() {
 /// A parameter that is NaN makes its element NaN, if it is inside.
 #[test]
 fn parameters_that_are_nan_show() {
-    let spline = shape(2);
     let (n, device) = (5, Device::default());
-    for row in 0..spline.n_params() {
+    for (spline, row) in ENDS.into_iter().flat_map(|ends| {
+        let spline = shape(2, ends);
+        (0..spline.n_params()).map(move |row| (spline, row))
+    }) {
         let mut theta = normal(spline.n_params() * n, &mut StdRng::seed_from_u64(6));
         theta[row * n + 1] = f64::NAN;
         theta[row * n + 3] = f64::NAN;
@@ -342,7 +357,7 @@ fn parameters_that_are_nan_show() {
 /// Turned, narrowed and expanded tensors are read as what they show.
 #[test]
 fn views_are_read() {
-    let (spline, device) = (shape(5), Device::default());
+    let (spline, device) = (shape(5, SplineEnds::Identity), Device::default());
     let mut rng = StdRng::seed_from_u64(7);
     let x = tensor::<2>(&normal(7 * 3, &mut rng), [7, 3], &device, DType::F32).swap_dims(0, 1);
     let theta = normal(3 * 16, &mut rng);
@@ -370,7 +385,7 @@ fn the_kernel_runs_without_fusion() {
 
     let device = Device::default();
     let DispatchDevice::Cube(plain) = device.as_dispatch() else { return };
-    let (spline, mut rng) = (shape(5), StdRng::seed_from_u64(8));
+    let (spline, mut rng) = (shape(5, SplineEnds::Identity), StdRng::seed_from_u64(8));
     let x = tensor::<2>(&normal(3 * 13, &mut rng), [3, 13], &device, DType::F32);
     let theta = tensor::<3>(&normal(3 * 14 * 13, &mut rng), [3, 14, 13], &device, DType::F32);
     let below = |data: TensorData| CubeBackend::float_from_data(data, plain);

@@ -75,6 +75,18 @@ pub enum ConfigError {
         /// Type that was found.
         found: DType,
     },
+    /// A lower bound that is not below its upper bound.
+    #[error("{config}: `lower` = {lower} of element {element} must be less than `upper` = {upper}")]
+    EmptyInterval {
+        /// Type of the configuration.
+        config: &'static str,
+        /// The element, counted from 0.
+        element: usize,
+        /// Its lower bound.
+        lower: f64,
+        /// Its upper bound.
+        upper: f64,
+    },
     /// An integer must be less than another.
     #[error("{config}: `{field}` = {found} must be less than `{of}` = {limit}")]
     NotBelow {

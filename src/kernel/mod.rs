@@ -14,7 +14,7 @@
 //! | [`scaled_conv2d`] | scaled convolutions of [`GlowNet`](crate::GlowNet) and [`ZeroConv`](crate::ZeroConv) |
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) |
-//! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) |
+//! | [`spline`] | [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline), [`CircularSpline`](crate::law::CircularSpline) |
 //! | [`exact_product`] | [`Conv1x1`](crate::Conv1x1) and other maps that mix channels |
 //! | [`plu`] | the matrix of [`Conv1x1`](crate::Conv1x1) |
 //! | [`matrix_inverse`] | [`ChannelMatrix`](crate::ChannelMatrix) |

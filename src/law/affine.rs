@@ -14,6 +14,15 @@
 //! distribution: a coupling with this law, followed by a standard normal prior, is a learned
 //! conditional normal prior of the transformed half.
 //!
+//! `Normal` alone has a free scale: any positive number. The other scales are bounded from above,
+//! which keeps deep stacks from overflowing. In other libraries:
+//!
+//! | library | affine map | here |
+//! |---|---|---|
+//! | zuko | `MonotonicAffineTransform`: `x·e^a + b`, a scale that is bounded smoothly within (10⁻³, 10³) | `Normal` with `s = −a`, `t = −b·e^−a`, without the bound |
+//! | nflows | `AffineCouplingTransform`: `x·(σ(s + 2) + 10⁻³) + t` | `Sigmoid`, with the shift before the scale and no least scale |
+//! | nflows | `AffineTransform`: constant scale and shift | [`ScalarAffine`](crate::ScalarAffine) |
+//!
 //! # Numerics
 //! `tanh` keeps the scale of `Exponential` in `(1/e, e)`. `σ(s + 2)` is positive but has no
 //! positive lower bound: `1/σ` overflows float32 at `s < -90`, and `Normal` overflows at

@@ -1,7 +1,8 @@
 //! A law chosen by a configuration.
 
 use super::{
-    Affine, AffineConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
+    Affine, AffineConfig, Bernstein, BernsteinConfig, CircularSpline, CircularSplineConfig,
+    Gaussianization, GaussianizationConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
     RationalQuadraticSplineConfig,
 };
 
@@ -16,5 +17,11 @@ crate::choice! {
         MixLogCdf(MixLogCdf, MixLogCdfConfig),
         /// Monotone rational-quadratic spline.
         RationalQuadraticSpline(RationalQuadraticSpline, RationalQuadraticSplineConfig),
+        /// Monotone rational-quadratic spline of a circle, and a rotation.
+        CircularSpline(CircularSpline, CircularSplineConfig),
+        /// Increasing Bernstein polynomial.
+        Bernstein(Bernstein, BernsteinConfig),
+        /// The normal quantile of a logistic mixture's distribution function.
+        Gaussianization(Gaussianization, GaussianizationConfig),
     }
 }

@@ -35,18 +35,17 @@
 //! Ho et al. 2019 §3.2. Differs: the parameters are ordered by parameter, then by channel; those of
 //! the official code by channel, then by parameter.
 
-use std::f64::consts::PI;
 use std::ops::Range;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::components::Components;
 use super::upper_bound::bounded;
 use super::{Law, LawConfig, LogisticMixture, Solution};
 use crate::error::ConfigError;
 use crate::kernel::mixture_coupling;
 use crate::kernel::mixture_logistic;
-use crate::tensor::equal::first_equal;
 
 config! {
     /// Configuration of [`MixLogCdf`].
@@ -68,30 +67,8 @@ impl MixLogCdfConfig {
     /// # Errors
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::repeated("MixLogCdfConfig", "n_components", self.n_components)?;
-        // exp(−s) must be a finite f32.
-        if !(-80.0..=80.0).contains(&self.min_log_scale) {
-            return Err(ConfigError::OutOfRange {
-                config: "MixLogCdfConfig",
-                field: "min_log_scale",
-                range: "[-80, 80]",
-                found: self.min_log_scale,
-            });
-        }
-        // With a bound of at least 2 the knee is at 0 or above, and the initial log-scales are at
-        // most 0.
-        match self.max_log_scale {
-            Some(found) if !(found >= self.min_log_scale.max(2.0) && found <= 80.0) => {
-                let range = "[max(2, min_log_scale), 80]";
-                Err(ConfigError::OutOfRange {
-                    config: "MixLogCdfConfig",
-                    field: "max_log_scale",
-                    range,
-                    found,
-                })
-            }
-            _ => Ok(()),
-        }
+        let Self { n_components: k, min_log_scale, max_log_scale } = *self;
+        Components { k, min_log_scale, max_log_scale }.validate("MixLogCdfConfig")
     }
 }
 
@@ -114,6 +91,11 @@ pub struct MixLogCdf {
 }
 
 impl MixLogCdf {
+    fn components(&self) -> Components {
+        let Self { n_components: k, min_log_scale, max_log_scale } = *self;
+        Components { k, min_log_scale, max_log_scale }
+    }
+
     /// Log-scale `α`, shift `b` and mixture of each element.
     pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
         mixture_logistic::plain::parts(self.own(theta), self.min_log_scale)
@@ -149,31 +131,11 @@ impl Law for MixLogCdf {
     }
 
     fn theta_init(&self) -> Vec<f64> {
-        let k = self.n_components;
-        let mean = |index: usize| 0.5 * ((index as f64 + 0.5) / ((k - index) as f64 - 0.5)).ln();
-        let means: Vec<f64> = (0..k).map(mean).collect();
-        // A quarter of the variance of the quantiles, which is below that of the distribution,
-        // π²/3: the argument of the logarithm is above 3/4.
-        let variance = means.iter().map(|mean| mean * mean).sum::<f64>() / k as f64;
-        let log_scale = 0.5 * (1.0 - 3.0 / PI.powi(2) * variance).ln();
-        [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
+        [vec![0.0; 2], self.components().initial(0.0)].concat()
     }
 
     fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
-        let k = self.n_components;
-        // Compared after rounding to float32, with the log-scales as the law bounds them.
-        let component = |index: usize| {
-            let [logit, mean, log_scale] = [0, 1, 2].map(|part| theta[2 + part * k + index]);
-            // Adding 0 makes -0 and 0 one value.
-            [logit, mean, log_scale.max(self.min_log_scale)]
-                .map(|value| (value as f32 + 0.0).to_bits())
-        };
-        match first_equal((0..k).map(component)) {
-            None => Ok(()),
-            Some((first, second)) => {
-                Err(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second })
-            }
-        }
+        self.components().check_init(network, "MixLogCdf", &theta[2..])
     }
 
     fn is_affine(&self) -> bool {

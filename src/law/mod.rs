@@ -8,7 +8,11 @@
 
 pub mod affine;
 pub mod any_law;
+pub mod bernstein;
 pub mod choice;
+pub mod circular_spline;
+mod components;
+pub mod gaussianization;
 pub mod mix_log_cdf;
 pub mod rational_quadratic_spline;
 mod upper_bound;
@@ -24,6 +28,9 @@ use crate::tensor::per_example::{flatten, sum_event};
 
 pub use affine::{Affine, AffineConfig};
 pub use any_law::{AnyLaw, AnyLawConfig};
+pub use bernstein::{Bernstein, BernsteinConfig};
+pub use circular_spline::{CircularSpline, CircularSplineConfig};
+pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
 

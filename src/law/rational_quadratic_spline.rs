@@ -62,7 +62,7 @@ use burn::tensor::Tensor;
 
 use super::{Law, LawConfig};
 use crate::error::ConfigError;
-use crate::kernel::spline::{self, SplineShape};
+use crate::kernel::spline::{self, SplineEnds, SplineShape};
 
 config! {
     /// Configuration of [`RationalQuadraticSpline`].
@@ -87,33 +87,53 @@ impl RationalQuadraticSplineConfig {
     /// # Errors
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        const NAME: &str = "RationalQuadraticSplineConfig";
-        let out_of_range = |field, range, found| {
-            Err(ConfigError::OutOfRange { config: NAME, field, range, found })
-        };
-        ConfigError::repeated(NAME, "n_bins", self.n_bins)?;
-        if self.n_bins == 1 {
-            let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is \
-                         the identity whatever theta is";
-            return Err(ConfigError::Choice { config: NAME, field: "n_bins", found: "1", needs });
-        }
-        // Squares of widths and heights must be float32 values with room to spare.
-        if !(1e-3..=1e6).contains(&self.bound) {
-            return out_of_range("bound", "[1e-3, 1e6]", self.bound);
-        }
-        for (field, share) in [("min_width", self.min_width), ("min_height", self.min_height)] {
-            // Knots are running sums of shares, with an error of up to 4 float32 epsilons for each
-            // bin. No bin may vanish in this error.
-            let bins = self.n_bins as f64;
-            if !(share >= 5e-7 * bins && share * bins < 1.0) {
-                return out_of_range(field, "[5e-7·n_bins, 1/n_bins)", share);
-            }
-        }
-        if !(1e-6..1.0).contains(&self.min_slope) {
-            return out_of_range("min_slope", "[1e-6, 1)", self.min_slope);
-        }
-        Ok(())
+        validate("RationalQuadraticSplineConfig", self.shape())
     }
+
+    fn shape(&self) -> SplineShape {
+        let Self { n_bins, bound, min_width, min_height, min_slope } = *self;
+        SplineShape { n_bins, bound, min_width, min_height, min_slope, ends: SplineEnds::Identity }
+    }
+}
+
+/// Checks what a configuration makes of its spline.
+///
+/// # Errors
+/// The first rule that is broken.
+pub(super) fn validate(config: &'static str, spline: SplineShape) -> Result<(), ConfigError> {
+    let SplineShape { n_bins, bound, min_width, min_height, min_slope, ends } = spline;
+    let out_of_range =
+        |field, range, found| Err(ConfigError::OutOfRange { config, field, range, found });
+    ConfigError::repeated(config, "n_bins", n_bins)?;
+    if n_bins == 1 {
+        let needs = match ends {
+            SplineEnds::Identity => {
+                "a second bin: from corner to corner with slope 1 at both ends, one bin is the \
+                 identity whatever theta is"
+            }
+            SplineEnds::Circular => {
+                "a second bin: one bin has only its rotation and the slope at its ends, whatever \
+                 its width and height are"
+            }
+        };
+        return Err(ConfigError::Choice { config, field: "n_bins", found: "1", needs });
+    }
+    // Squares of widths and heights must be float32 values with room to spare.
+    if !(1e-3..=1e6).contains(&bound) {
+        return out_of_range("bound", "[1e-3, 1e6]", bound);
+    }
+    for (field, share) in [("min_width", min_width), ("min_height", min_height)] {
+        // Knots are running sums of shares, with an error of up to 4 float32 epsilons for each bin.
+        // No bin may vanish in this error.
+        let bins = n_bins as f64;
+        if !(share >= 5e-7 * bins && share * bins < 1.0) {
+            return out_of_range(field, "[5e-7·n_bins, 1/n_bins)", share);
+        }
+    }
+    if !(1e-6..1.0).contains(&min_slope) {
+        return out_of_range("min_slope", "[1e-6, 1)", min_slope);
+    }
+    Ok(())
 }
 
 impl LawConfig for RationalQuadraticSplineConfig {
@@ -139,7 +159,7 @@ pub struct RationalQuadraticSpline {
 impl RationalQuadraticSpline {
     fn shape(&self) -> SplineShape {
         let Self { n_bins, bound, min_width, min_height, min_slope } = *self;
-        SplineShape { n_bins, bound, min_width, min_height, min_slope }
+        SplineShape { n_bins, bound, min_width, min_height, min_slope, ends: SplineEnds::Identity }
     }
 }
 

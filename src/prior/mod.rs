@@ -8,6 +8,7 @@ pub mod standard_logistic;
 pub mod standard_normal;
 pub mod student_t;
 pub mod uniform;
+pub mod uniform_box;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
@@ -20,6 +21,7 @@ pub use standard_logistic::StandardLogistic;
 pub use standard_normal::StandardNormal;
 pub use student_t::{StudentT, StudentTConfig};
 pub use uniform::Uniform;
+pub use uniform_box::{BoxBound, UniformBox, UniformBoxConfig};
 
 use crate::bijector::Site;
 use crate::context::Context;

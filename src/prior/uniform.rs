@@ -3,7 +3,7 @@
 //! ln p(z) = 0 on [0, 1]^D, −∞ elsewhere    sample   ½ + temperature·(U − ½)
 //! ```
 //! With the identity as the flow and uniform dequantization of 256 levels, the result is exactly 8
-//! bits/dim.
+//! bits/dim. [`UniformBox`](super::UniformBox) has other bounds.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};

@@ -14,6 +14,8 @@ pub(crate) mod marked_module;
 pub(crate) mod moments;
 pub mod parameter;
 pub mod per_example;
+pub(crate) mod probit;
+pub mod root;
 pub mod smooth;
 pub(crate) mod type_name;
 pub(crate) mod uniform;

@@ -8,7 +8,8 @@ use flowkit::conditioner::layer::{
 };
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig,
+    GaussianizationConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, FlowPlusPlusPreset,
@@ -85,19 +86,21 @@ macro_rules! on_device {
     };
 }
 
-fn laws() -> [AnyLawConfig; 3] {
+fn laws() -> [AnyLawConfig; 6] {
     [
         AffineConfig::new(AffineForm::Exponential).into(),
         MixLogCdfConfig::new(3).into(),
         RationalQuadraticSplineConfig::new(4).into(),
+        BernsteinConfig::new(4).into(),
+        CircularSplineConfig::new(4).into(),
+        GaussianizationConfig::new(3).into(),
     ]
 }
 
 pub fn models() -> Vec<Case> {
     let mut variants = Vec::new();
-    for (law, between) in
-        laws().into_iter().zip([LinearKind::None, LinearKind::Norm, LinearKind::NormAndMatrix])
-    {
+    let kinds = [LinearKind::None, LinearKind::Norm, LinearKind::NormAndMatrix];
+    for (law, between) in laws().into_iter().zip(kinds.into_iter().cycle()) {
         let config = RealNvpConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law.clone()).with_linear(between);
         variants.push(layer("RealNvpConfig", config.clone(), VECTOR, &[]));

@@ -284,6 +284,9 @@ pub fn parts() -> Vec<Example> {
     type Prior = ConditionalNormalConfig<AnyNetConfig>;
     vec![
         law("AffineConfig", AffineConfig::new(AffineForm::Additive), &["form"]),
+        law("BernsteinConfig", BernsteinConfig::new(4), &["degree"]),
+        law("CircularSplineConfig", CircularSplineConfig::new(4), &["n_bins"]),
+        law("GaussianizationConfig", GaussianizationConfig::new(3), &["n_components"]),
         law("MixLogCdfConfig", MixLogCdfConfig::new(3), &["n_components"]),
         law("RationalQuadraticSplineConfig", RationalQuadraticSplineConfig::new(4), &["n_bins"]),
         law("AnyLawConfig", affine(), &["Affine"]),
@@ -317,6 +320,7 @@ pub fn parts() -> Vec<Example> {
         ),
         plain!(IntegerColumnsConfig::new(vec![0, 2]), ["columns"]),
         plain!(StudentTConfig::new(3.0), ["degrees"]),
+        plain!(UniformBoxConfig::between(-1.0, vec![1.0, 2.0, 3.0]), ["lower", "upper"]),
         plain!(UniformDequantizationConfig::new(), []),
         plain!(VariationalDequantizationConfig::new(), []),
     ]

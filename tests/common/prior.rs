@@ -11,10 +11,12 @@ pub fn device_rng() -> MutexGuard<'static, ()> {
     DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[allow(dead_code)] // `uniform_box` does not call it.
 pub fn device() -> Device {
     Device::flex().autodiff()
 }
 
+#[allow(dead_code)] // `uniform_box` does not call it.
 pub fn double<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), (&device(), DType::F64))
 }
@@ -23,6 +25,7 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.inner().into_data().convert_dtype(DType::F64).iter::<f64>().collect()
 }
 
+#[allow(dead_code)] // `uniform_box` does not call it.
 pub fn normal(z: f64, mean: f64, log_scale: f64) -> f64 {
     -0.5 * ((z - mean) / log_scale.exp()).powi(2) - log_scale - 0.5 * (2.0 * PI).ln()
 }

@@ -6,7 +6,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use flowkit::kernel::affine_coupling::{AffineCouplingGradient, AffineCouplingOps};
 use flowkit::kernel::mixture_logistic::{MixtureLogisticGradient, MixtureLogisticOps};
-use flowkit::kernel::spline::{self, SplineShape};
+use flowkit::kernel::spline::{self, SplineEnds, SplineShape};
 use flowkit::kernel::{affine_coupling, mixture_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
@@ -20,8 +20,14 @@ const ODD: [(usize, usize); 1] = [(0, 1)];
 const FORM: AffineForm = AffineForm::Sigmoid;
 
 /// Eight parameters, as the mixture's here.
-const SPLINE: SplineShape =
-    SplineShape { n_bins: 3, bound: 3.0, min_width: 1e-3, min_height: 1e-3, min_slope: 1e-3 };
+const SPLINE: SplineShape = SplineShape {
+    n_bins: 3,
+    bound: 3.0,
+    min_width: 1e-3,
+    min_height: 1e-3,
+    min_slope: 1e-3,
+    ends: SplineEnds::Identity,
+};
 
 pub fn doors() -> Vec<Door> {
     let x: Named = ("x", &[2, 7]);

@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig, MixLogCdfConfig,
+    RationalQuadraticSplineConfig,
 };
 use flowkit::{
     Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, LayerConfig, MadeConfig,
@@ -26,12 +27,15 @@ fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
 #[test]
 fn layers_start_as_the_identity() {
     let device = Device::flex().autodiff();
-    let laws: [AnyLawConfig; 4] = [
+    let laws: [AnyLawConfig; 6] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         AffineConfig::new(AffineForm::Additive).into(),
         // Several components start apart, near the identity: `tests/theta_init.rs`.
         MixLogCdfConfig::new(1).into(),
         RationalQuadraticSplineConfig::new(5).into(),
+        BernsteinConfig::new(5).into(),
+        // Beyond all of the inputs.
+        CircularSplineConfig::new(5).with_bound(20.0).into(),
     ];
     let vectors = Site::new([1, 3], &device);
     for law in laws {

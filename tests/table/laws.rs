@@ -16,6 +16,10 @@ fn all() -> Vec<(AnyLawConfig, f64)> {
         (AffineConfig::new(AffineForm::Exponential).into(), 1e3),
         (MixLogCdfConfig::new(3).into(), 50.0),
         (RationalQuadraticSplineConfig::new(5).into(), 4.0),
+        (BernsteinConfig::new(5).into(), 4.0),
+        (GaussianizationConfig::new(3).into(), 50.0),
+        // Within the circle, since what is outside comes back inside.
+        (CircularSplineConfig::new(5).into(), 3.0),
     ]
 }
 

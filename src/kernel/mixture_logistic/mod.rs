@@ -66,7 +66,9 @@ use burn::tensor::Tensor;
 use super::operands::{Checked, Operands, operands};
 
 use super::served::{FLOATS_AND_HALVES, Served};
-pub use logistic_mixture::{LogisticMixture, Solution};
+pub use crate::tensor::root::Solution;
+use crate::tensor::root::implicit;
+pub use logistic_mixture::LogisticMixture;
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: FLOATS_AND_HALVES, gpu: FLOATS_AND_HALVES };
@@ -172,7 +174,7 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
         return x;
     }
     let (reached, log_derivative) = forward(x.clone(), theta, min_log_scale);
-    logistic_mixture::implicit(x, z, reached, log_derivative)
+    implicit(x, z, reached, log_derivative)
 }
 
 /// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is

@@ -1,11 +1,11 @@
-//! Monotone rational-quadratic splines on [−B, B], the identity outside, in one pass over their
-//! parameters.
+//! Monotone rational-quadratic splines on [−B, B], the identity outside or a circle, in one pass
+//! over their parameters.
 //! ```text
 //! theta = (a_0..K−1, b_0..K−1, c_1..K−1)     bins 0..K−1, knots 0..K
 //! w = 2B·(w_min + (1 − K·w_min)·softmax a)   widths of the bins, sum 2B; knots x_0 = −B .. x_K = B
 //! h = 2B·(h_min + (1 − K·h_min)·softmax b)   heights, sum 2B; knots y_0 = −B .. y_K = B
 //! d = d_min + ln(1 + exp(c + c₀))            slopes at the knots; c₀ is such that d = 1 at c = 0
-//! d_0 = d_K = 1
+//! d_0 = d_K = 1, or on a circle theta = (a, b, c_0..K−1) and d_K = d_0
 //! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ; from here on d = d_k, e = d_k+1:
 //! forward   z = y_k + h_k·p/q       p = s ξ² + d ξξ'      q = s(ξ² + ξ'²) + (d + e) ξξ'
 //! log_derivative   2 ln s + ln u − 2 ln q                 u = e ξ² + 2s ξξ' + d ξ'²
@@ -14,7 +14,8 @@
 //! ```
 //! [`RationalQuadraticSpline`](crate::law::RationalQuadraticSpline) says why these formulas lose no
 //! digits. Every form measures positions within a bin by the difference of its knots after
-//! rounding. Elements at or beyond ±B pass unchanged, and so does NaN.
+//! rounding. Elements at or beyond ±B pass unchanged, and so does NaN. On a circle
+//! ([`SplineEnds::Circular`]), −B is the first point of the first bin.
 //!
 //! # Symbols
 //! The symbols mean the same in every file of this folder.
@@ -22,7 +23,7 @@
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x`, `z` | data and latents | `[batch, dims]` |
-//! | `theta` | `a`, `b`, `c`: logits of widths and heights, parameters of slopes | `[batch, 3K − 1, dims]` |
+//! | `theta` | `a`, `b`, `c`: logits of widths and heights, parameters of slopes | `[batch, n, dims]`, `n = 3K − 1` or `3K` on a circle |
 //! | `K`, `B` | number of bins, and bound | |
 //! | `w_k`, `h_k` | width and height of a bin | |
 //! | `x_k`, `y_k` | left and lower end of a bin: a knot | |
@@ -66,7 +67,7 @@
 //! plain form.
 //!
 //! # Reference
-//! Durkan et al. 2019, §3.
+//! Durkan et al. 2019, §3; the circle: Rezende et al. 2020, §3.1.
 
 #[cfg(feature = "_gpu")]
 mod cube;
@@ -88,7 +89,7 @@ use burn::tensor::Tensor;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::served::{FLOATS_AND_HALVES, NONE, Served};
 
-pub use shape::SplineShape;
+pub use shape::{SplineEnds, SplineShape};
 
 /// The devices and types that have kernels.
 pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
@@ -101,7 +102,7 @@ pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
 #[cfg(feature = "_gpu")]
 #[backend_extension(Cube, Fusion, Autodiff)]
 pub trait SplineOps: Backend {
-    /// [`forward`] maps `x [batch, dims]` and `theta [batch, 3K − 1, dims]` to `z`
+    /// [`forward`] maps `x [batch, dims]` and `theta [batch, n, dims]` to `z`
     /// and the log-derivative, `[2, batch, dims]`.
     #[fusion(dtype = x, shape = both(x))]
     fn spline(
@@ -147,7 +148,7 @@ fn both(x: &Shape) -> Shape {
 /// `z` and the log-derivative, nats.
 ///
 /// # Shapes
-/// `x [batch, dims]`, `theta [batch, 3K − 1, dims]` to two tensors `[batch, dims]`.
+/// `x [batch, dims]`, `theta [batch, n, dims]` to two tensors `[batch, dims]`.
 ///
 /// # Panics
 /// If shapes or types do not match.
@@ -167,7 +168,7 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2
 /// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`.
 ///
 /// # Shapes
-/// `z [batch, dims]`, `theta [batch, 3K − 1, dims]` to `[batch, dims]`.
+/// `z [batch, dims]`, `theta [batch, n, dims]` to `[batch, dims]`.
 ///
 /// # Panics
 /// Those of [`forward`].
@@ -190,14 +191,14 @@ fn solution(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
 }
 
 /// Attaches the gradient of the inverse to its values: `dx = (dz − ∂z/∂theta·dtheta)/(∂z/∂x)`.
-/// Outside, the inverse is `z` itself, also where that is infinite.
+/// Outside, the inverse is `z` itself, even where that is infinite.
 #[cfg(feature = "_gpu")]
 fn implicit(x: Tensor<2>, z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
     let (reached, log_derivative) = forward(x.clone(), theta, spline);
     let residual = z.clone() - reached;
     let nothing = residual.clone() - residual.detach();
     let x = x + nothing * log_derivative.detach().neg().exp();
-    let outside = z.clone().abs().lower_elem(spline.bound).bool_not();
+    let outside = spline.outside(&z);
     x.mask_where(outside, z)
 }
 

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::{SplineShape, check};
+use super::{SplineEnds, SplineShape, check};
 use crate::kernel::operands::operands;
 use crate::tensor::smooth::softplus;
 
@@ -14,9 +14,7 @@ use crate::tensor::smooth::softplus;
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2>, Tensor<2>) {
     check(operands!("spline", x, theta), "x", spline);
     let axes = axes(&theta, spline);
-    // The ends count as outside: their value and slope are the same from both sides, and exact from
-    // outside. NaN counts as outside too.
-    let outside = x.clone().abs().lower_elem(spline.bound).bool_not();
+    let outside = spline.outside(&x);
     let inner = x.clone().mask_fill(outside.clone(), 0.0);
     let bin = axes.0.find(&inner);
     let (z, log_derivative) = found(&axes, &theta, &bin, spline).forward(inner);
@@ -30,7 +28,7 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2
 pub fn inverse(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
     check(operands!("spline", z, theta), "z", spline);
     let axes = axes(&theta, spline);
-    let outside = z.clone().abs().lower_elem(spline.bound).bool_not();
+    let outside = spline.outside(&z);
     let inner = z.clone().mask_fill(outside.clone(), 0.0);
     let bin = axes.1.find(&inner);
     found(&axes, &theta, &bin, spline).inverse(inner).mask_where(outside, z)
@@ -86,11 +84,16 @@ fn axes(theta: &Tensor<3>, spline: SplineShape) -> (Bins, Bins) {
 /// Slopes at the knots, `[batch, K + 1, dims]`.
 fn slopes(theta: &Tensor<3>, spline: SplineShape) -> Tensor<3> {
     let [batch, _, dims] = theta.dims();
-    let end = Tensor::<3>::ones([batch, 1, dims], (&theta.device(), theta.dtype()));
-    let inner = theta.clone().narrow(1, 2 * spline.n_bins, spline.n_bins - 1);
+    let free = theta.clone().narrow(1, 2 * spline.n_bins, spline.n_slopes());
     // Positive: softplus is at least 0 and `min_slope` is above 0.
-    let inner = softplus(inner.add_scalar(spline.slope_shift())).add_scalar(spline.min_slope);
-    Tensor::cat(vec![end.clone(), inner, end], 1)
+    let free = softplus(free.add_scalar(spline.slope_shift())).add_scalar(spline.min_slope);
+    match spline.ends {
+        SplineEnds::Identity => {
+            let end = Tensor::<3>::ones([batch, 1, dims], (&theta.device(), theta.dtype()));
+            Tensor::cat(vec![end.clone(), free, end], 1)
+        }
+        SplineEnds::Circular => Tensor::cat(vec![free.clone(), free.narrow(1, 0, 1)], 1),
+    }
 }
 
 fn at(values: &Tensor<3>, bin: &Tensor<3, Int>) -> Tensor<2> {

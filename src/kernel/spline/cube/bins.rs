@@ -3,6 +3,7 @@
 use cubecl::prelude::*;
 
 use crate::kernel::cube::{log1p, sigmoid};
+use crate::kernel::spline::SplineEnds;
 
 /// The numbers of a spline that are not parameters.
 #[derive(CubeLaunch, CubeType)]
@@ -39,8 +40,12 @@ impl Place {
 }
 
 #[cube]
-pub fn place(position: usize, dims: usize, n_bins: usize) -> Place {
-    let base = position / dims * (3 * n_bins - 1) * dims + position % dims;
+pub fn place(position: usize, dims: usize, n_bins: usize, #[comptime] ends: SplineEnds) -> Place {
+    let rows = match ends {
+        SplineEnds::Identity => 3 * n_bins - 1,
+        SplineEnds::Circular => 3 * n_bins,
+    };
+    let base = position / dims * rows * dims + position % dims;
     Place { base, stride: dims, n_bins }
 }
 
@@ -111,7 +116,7 @@ pub struct Bin<N: Float> {
 /// What a bin is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
-    /// The value that it contains, of (−B, B).
+    /// The value that it contains, of [−B, B).
     Value,
     /// Its index.
     Index,
@@ -168,21 +173,42 @@ fn find<F: Float, N: Float>(
     Bin::<N> { index: found, left: found_left, span, size: axis.length * share, before, own, after }
 }
 
+/// Whether an element is inside, as `SplineShape::outside` defines it.
+#[cube]
+pub fn inside<N: Float>(value: N, constants: &Constants, #[comptime] ends: SplineEnds) -> bool {
+    let bound = constants.bound.get::<N>();
+    match ends {
+        SplineEnds::Identity => N::abs(value) < bound,
+        SplineEnds::Circular => value >= -bound && value < bound,
+    }
+}
+
 /// The slope at a knot and its derivative with respect to its parameter. The knots at the ends have
-/// slope 1 and no parameter.
+/// slope 1 and no parameter, or on a circle one parameter together.
 #[cube]
 fn slope<F: Float, N: Float>(
     theta: &Tensor<F>,
     place: &Place,
     constants: &Constants,
     knot: usize,
+    #[comptime] ends: SplineEnds,
 ) -> (N, N) {
     let inner = knot > 0 && knot < place.n_bins;
-    let row = 2 * place.n_bins + select(inner, knot - 1, 0);
+    let row = match ends {
+        SplineEnds::Identity => select(inner, knot - 1, 0),
+        SplineEnds::Circular => select(inner, knot, 0),
+    };
+    let row = 2 * place.n_bins + row;
     let v = place.row::<F, N>(theta, row) + constants.slope_shift.get::<N>();
     let softplus = N::max(v, N::new(0.0)) + log1p::<N>(N::exp(-N::abs(v)));
-    let value = select(inner, constants.min_slope.get::<N>() + softplus, N::new(1.0));
-    (value, select(inner, sigmoid::<N>(v), N::new(0.0)))
+    let free = constants.min_slope.get::<N>() + softplus;
+    match ends {
+        SplineEnds::Identity => {
+            let value = select(inner, free, N::new(1.0));
+            (value, select(inner, sigmoid::<N>(v), N::new(0.0)))
+        }
+        SplineEnds::Circular => (free, sigmoid::<N>(v)),
+    }
 }
 
 /// The bin of an element on both axes, and the slopes at its knots.
@@ -215,6 +241,7 @@ pub fn found<F: Float, N: Float>(
     constants: &Constants,
     value: N,
     #[comptime] known: Known,
+    #[comptime] ends: SplineEnds,
 ) -> Found<N> {
     let bound = constants.bound.get::<N>();
     let (w_min, w_rest) = (constants.min_width.get::<N>(), constants.rest_of_width.get::<N>());
@@ -233,8 +260,8 @@ pub fn found<F: Float, N: Float>(
             (x, y)
         }
     };
-    let (d, d_slope) = slope::<F, N>(theta, place, constants, x.index);
-    let (e, e_slope) = slope::<F, N>(theta, place, constants, x.index + 1);
+    let (d, d_slope) = slope::<F, N>(theta, place, constants, x.index, ends);
+    let (e, e_slope) = slope::<F, N>(theta, place, constants, x.index + 1, ends);
     let s = y.size / x.size;
     Found::<N> { x_axis, y_axis, x, y, s, d, e, d_slope, e_slope }
 }

@@ -11,10 +11,10 @@ use burn_cubecl::kernel::into_contiguous;
 use cubecl::prelude::*;
 
 use self::bins::{
-    Axis, Bin, Constants, ConstantsLaunch, Known, Place, found, place, position, softmax,
+    Axis, Bin, Constants, ConstantsLaunch, Known, Place, found, inside, place, position, softmax,
 };
+use super::{SplineEnds, SplineShape, check};
 use super::{SplineGradient, SplineOps};
-use super::{SplineShape, check};
 use crate::kernel::cube::{empty, scalar, types, unit_each};
 use crate::kernel::operands::operands;
 
@@ -26,17 +26,18 @@ fn forward_kernel<F: Float, N: Float>(
     dims: u32,
     n_bins: u32,
     constants: &Constants,
+    #[comptime] ends: SplineEnds,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
     if ABSOLUTE_POS >= x.len() {
         terminate!();
     }
-    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize);
+    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize, ends);
     let value = N::cast_from(x[ABSOLUTE_POS]);
-    let within = N::abs(value) < constants.bound.get::<N>();
+    let within = inside::<N>(value, constants, ends);
     let inner = select(within, value, N::new(0.0));
-    let bin = found::<F, N>(theta, &place, constants, inner, Known::X);
+    let bin = found::<F, N>(theta, &place, constants, inner, Known::X, ends);
     let (s, d, e) = (bin.s, bin.d, bin.e);
     let xi = position::<N>(inner, &bin.x);
     let rest = N::new(1.0) - xi;
@@ -58,17 +59,18 @@ fn inverse_kernel<F: Float, N: Float>(
     dims: u32,
     n_bins: u32,
     constants: &Constants,
+    #[comptime] ends: SplineEnds,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
     if ABSOLUTE_POS >= z.len() {
         terminate!();
     }
-    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize);
+    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize, ends);
     let value = N::cast_from(z[ABSOLUTE_POS]);
-    let within = N::abs(value) < constants.bound.get::<N>();
+    let within = inside::<N>(value, constants, ends);
     let inner = select(within, value, N::new(0.0));
-    let bin = found::<F, N>(theta, &place, constants, inner, Known::Z);
+    let bin = found::<F, N>(theta, &place, constants, inner, Known::Z, ends);
     let twice = N::new(2.0) * bin.s;
     let eta = position::<N>(inner, &bin.y);
     let rest = N::new(1.0) - eta;
@@ -91,19 +93,20 @@ fn backward_kernel<F: Float, N: Float>(
     dims: u32,
     n_bins: u32,
     constants: &Constants,
+    #[comptime] ends: SplineEnds,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
     if ABSOLUTE_POS >= x.len() {
         terminate!();
     }
-    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize);
+    let place = place(ABSOLUTE_POS, dims as usize, n_bins as usize, ends);
     let k = place.n_bins;
     let (zero, one, two) = (N::new(0.0), N::new(1.0), N::new(2.0));
     let value = N::cast_from(x[ABSOLUTE_POS]);
-    let within = N::abs(value) < constants.bound.get::<N>();
+    let within = inside::<N>(value, constants, ends);
     let inner = select(within, value, zero);
-    let bin = found::<F, N>(theta, &place, constants, inner, Known::X);
+    let bin = found::<F, N>(theta, &place, constants, inner, Known::X, ends);
     let (s, d, e) = (bin.s, bin.d, bin.e);
     let xi = position::<N>(inner, &bin.x);
     let rest = one - xi;
@@ -148,11 +151,24 @@ fn backward_kernel<F: Float, N: Float>(
         within_z * (p_rest / q) - by_slope,
         within_z * (p / q) + by_slope,
     );
-    // The inner knots, from 1 on.
-    for i in 1..k {
-        let of_slope = select(i == bin.x.index, by_d * bin.d_slope, zero)
-            + select(i == bin.x.index + 1, by_e * bin.e_slope, zero);
-        of_theta[place.base + (2 * k + i - 1) * place.stride] = F::cast_from(of_slope);
+    match ends {
+        // The inner knots, from 1 on.
+        SplineEnds::Identity => {
+            for i in 1..k {
+                let of_slope = select(i == bin.x.index, by_d * bin.d_slope, zero)
+                    + select(i == bin.x.index + 1, by_e * bin.e_slope, zero);
+                of_theta[place.base + (2 * k + i - 1) * place.stride] = F::cast_from(of_slope);
+            }
+        }
+        // The last knot is the first.
+        SplineEnds::Circular => {
+            let right = select(bin.x.index + 1 == k, 0, bin.x.index + 1);
+            for i in 0..k {
+                let of_slope = select(i == bin.x.index, by_d * bin.d_slope, zero)
+                    + select(i == right, by_e * bin.e_slope, zero);
+                of_theta[place.base + (2 * k + i) * place.stride] = F::cast_from(of_slope);
+            }
+        }
     }
 }
 
@@ -215,6 +231,7 @@ impl SplineOps for CubeBackend {
             dims as u32,
             spline.n_bins as u32,
             constants,
+            spline.ends,
             storage,
             arithmetic,
         );
@@ -243,6 +260,7 @@ impl SplineOps for CubeBackend {
             dims as u32,
             spline.n_bins as u32,
             constants,
+            spline.ends,
             storage,
             arithmetic,
         );
@@ -276,6 +294,7 @@ impl SplineGradient for CubeBackend {
             dims as u32,
             spline.n_bins as u32,
             constants,
+            spline.ends,
             storage,
             arithmetic,
         );
