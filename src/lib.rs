@@ -44,10 +44,11 @@
 //! | mixing channels | [`Conv1x1`], [`ChannelMatrix`], [`Householder`] |
 //! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
-//! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
+//! | intervals and half-lines | [`Interval`], [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
+//! | a network that computes the condition, trained with the flow | [`Embedded`], [`mod@encoder`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
@@ -99,11 +100,13 @@ mod counted;
 pub mod any_layer;
 pub mod autoregressive;
 pub mod bijector;
+pub mod calibration;
 pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
 pub mod elementwise;
+pub mod encoder;
 pub mod error;
 pub mod flow;
 pub mod kernel;
@@ -141,8 +144,13 @@ pub use conditioner::{
 pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig,
-    ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    Elementwise, ElementwiseConfig, Exp, Interval, IntervalConfig, LeakyRelu, LeakyReluConfig,
+    Logit, LogitConfig, ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+};
+pub use encoder::{
+    Encoder, EncoderConfig, ImageEncoder, ImageEncoderConfig, SeriesEncoder, SeriesEncoderConfig,
+    SetEncoder, SetEncoderConfig, Standardized, StandardizedConfig, Unchanged, VectorEncoder,
+    VectorEncoderConfig,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis};
@@ -150,7 +158,8 @@ pub use flow::likelihood::{BitsPerDim, LogLikelihood};
 pub use flow::surjection::{Continuous, Surjection};
 pub use flow::uninit::Uninit;
 pub use flow::{
-    Density, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods, SampledRows, Samples,
+    Density, Embedded, Ensemble, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods,
+    SampledRows, Samples,
 };
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel,
@@ -164,8 +173,8 @@ pub use prior::{
     Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, EncoderConfig, UniformDequantization, UniformDequantizationConfig,
-    VariationalDequantization, VariationalDequantizationConfig,
+    BitDepth, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
+    VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;
 pub use reshape::{

@@ -33,6 +33,7 @@
 //! ```
 
 pub mod exp;
+pub mod interval;
 pub mod leaky_relu;
 pub mod logit;
 pub mod scalar_affine;
@@ -49,6 +50,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use exp::Exp;
+pub use interval::{Interval, IntervalConfig};
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
 pub use logit::{Logit, LogitConfig};
 pub use scalar_affine::{ScalarAffine, ScalarAffineConfig};

@@ -28,6 +28,7 @@ pub mod checkpoint;
 mod checkpoint_error;
 pub mod checkpoints;
 pub mod ema;
+mod embedded;
 mod error;
 pub mod fit;
 pub mod gradient;

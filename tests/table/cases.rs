@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdf, MixLogCdfConfig};
-use flowkit::testing::Inputs::{self, Closed, Open, Real};
+use flowkit::testing::Inputs::{self, Closed, Open, Real, Symmetric};
 use flowkit::testing::{Conformance, SampleContext};
 use flowkit::*;
 
@@ -129,6 +129,13 @@ fn elementwise() -> Vec<Case> {
         case("Logit", [1, 5], Closed, |_| fixed(&LogitConfig::new())),
         case("Logit without margin", [1, 1, 2, 3], Open, |_| {
             fixed(&LogitConfig::new().with_margin(0.0))
+        }),
+        case("Interval", [1, 2], Symmetric, |d| {
+            layer(&IntervalConfig::new(vec![-1.0; 2], vec![1.0; 2]), [1, 2], d)
+        }),
+        case("Interval of images", [1, 2, 1, 3], Symmetric, |d| {
+            let config = IntervalConfig::new(vec![-1.0, -4.5], vec![1.0, 1.25]);
+            layer(&config, [1, 2, 1, 3], d)
         }),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),

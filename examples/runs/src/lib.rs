@@ -4,6 +4,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
+//! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
 //! | [`signals`] | Ctrl-C, SIGTERM and SIGHUP |
@@ -29,6 +30,7 @@ pub mod image;
 #[cfg(feature = "train")]
 pub mod learner;
 pub mod plane;
+pub mod posterior;
 pub mod signals;
 pub mod threads;
 
