@@ -30,7 +30,8 @@ use clap::Parser;
 use flowkit::calibration::{Coverage, PosteriorSamples, Ranks};
 use flowkit::encoder::{Standardized, StandardizedConfig, VectorEncoder, VectorEncoderConfig};
 use flowkit::law::RationalQuadraticSplineConfig;
-use flowkit::model::{LinearKind, MafConfig, MafStep};
+use flowkit::model::maf::MafStep;
+use flowkit::model::{LinearKind, MafConfig};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
     ConfigError, Density, Embedded, Ensemble, Flow, FlowError, Interval, IntervalConfig,

@@ -57,6 +57,7 @@
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |
+//! | posteriors from simulations: whether they have the right width | [`calibration`]; [`Ensemble`] |
 //! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
 //! | a layer of your own | [`Bijector`], [`ShapeMap`], [`Leaf`], [`Rearrange`], [`check_shape`] |
 //! | a backward pass, a visit of the layers or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
@@ -198,4 +199,6 @@ mod pages {
     struct Extend;
     #[doc = include_str!("../docs/choose.md")]
     struct Choose;
+    #[doc = include_str!("../docs/posteriors.md")]
+    struct Posteriors;
 }

@@ -14,7 +14,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::CalibrationError;
-use super::classifier_test::ClassifierTestConfig;
+use super::classifier_test_config::ClassifierTestConfig;
 use crate::error::FlowError;
 use crate::random::shuffle::shuffled;
 use crate::tensor::parameter;

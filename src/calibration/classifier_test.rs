@@ -1,5 +1,5 @@
-//! Classifier two-sample test (C2ST): the accuracy with which a classifier tells two sets of samples
-//! apart.
+//! Classifier two-sample test (C2ST): the accuracy with which a classifier tells two sets of
+//! samples apart.
 //! ```text
 //! z = (x − mean of the reference)/(deviation of the reference)     each column
 //! accuracy   of classifiers that are trained on all but one of `folds` parts of both sets,
@@ -19,40 +19,15 @@ use burn::tensor::{Int, Tensor};
 
 use super::CalibrationError;
 use super::classifier::Classifier;
+use super::classifier_test_config::ClassifierTestConfig;
 use super::posterior_samples::finite;
-use crate::error::{ConfigError, FlowError};
+use crate::error::FlowError;
 use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
-use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE};
 use crate::tensor::moments::on_device;
-
-const NAME: &str = "ClassifierTestConfig";
 
 /// Separates the shuffles of the folds: more than the epochs of a classifier.
 const STREAMS: u64 = 1 << 32;
-
-config! {
-    /// A classifier two-sample test.
-    #[derive(Debug, PartialEq)]
-    pub struct ClassifierTestConfig {
-        /// Number of parts, at least 2.
-        pub folds: usize = 5,
-        /// Width of both hidden layers; ten for each column if there is none.
-        pub width: Option<usize> = None,
-        /// Largest number of epochs of a classifier.
-        pub epochs: usize = 1000,
-        /// Number of epochs without progress after which a training ends.
-        pub patience: usize = 10,
-        /// Fall of the mean loss, in nats, that counts as progress.
-        pub tolerance: f64 = 1e-4,
-        /// Number of rows of an update.
-        pub batch_size: usize = 200,
-        /// Learning rate of Adam.
-        pub learning_rate: f64 = 1e-3,
-        /// Seed of initial weights, parts and batches. One seed gives one result.
-        pub seed: u64 = 0,
-    }
-}
 
 /// The result of a classifier two-sample test.
 ///
@@ -87,25 +62,6 @@ impl Display for ClassifierTest {
 }
 
 impl ClassifierTestConfig {
-    /// Checks the configuration.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::repeated(NAME, "folds", self.folds)?;
-        if self.folds == 1 {
-            let needs = "a second part, on which the classifier is trained";
-            return Err(ConfigError::Choice { config: NAME, field: "folds", found: "1", needs });
-        }
-        ConfigError::positive(NAME, "width", self.width.unwrap_or(1))?;
-        ConfigError::counted(NAME, "epochs", self.epochs, MOST_REPEATS)?;
-        ConfigError::counted(NAME, "patience", self.patience, MOST_REPEATS)?;
-        ConfigError::counted(NAME, "batch_size", self.batch_size, MOST_SIZE)?;
-        let legal = (0.0..f64::INFINITY).contains(&self.tolerance);
-        ConfigError::within(NAME, "tolerance", "[0, ∞)", self.tolerance, legal)?;
-        ConfigError::positive_finite(NAME, "learning_rate", self.learning_rate)
-    }
-
     /// Tests whether `samples` and `reference`, both `[rows, columns]`, have the same distribution.
     ///
     /// ```

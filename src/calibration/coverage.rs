@@ -5,8 +5,8 @@
 //! ECP(α) = #{ i : f_i < α }/n                           equals α if the density is calibrated
 //! ```
 //! Distances are those of parameters that are scaled to [0, 1] by their range in the simulations.
-//! The ball around `a_i` that reaches to the truth is a credible region of credibility `f_i`. Unlike
-//! the ranks, it is one of all parameters together. `ECP(α)` below `α` for large `α`, and above it
+//! The ball around `a_i` that reaches to the truth is a credible region of credibility `f_i`.
+//! Unlike the ranks, it is one of all parameters together. `ECP(α)` below `α` for large `α`, and above it
 //! for small `α`, means over-confidence.
 //!
 //! # Reference

@@ -34,7 +34,10 @@ pub enum CalibrationError {
         found: [usize; 2],
     },
     /// A number of observations that differs from that of the parameters.
-    #[error("expected observations for each of {} of parameters, found {found}", counted(*expected, "row"))]
+    #[error(
+        "expected observations for each of {} of parameters, found {found}",
+        counted(*expected, "row")
+    )]
     Observations {
         /// Number of rows of parameters.
         expected: usize,

@@ -2,8 +2,8 @@
 //! ```text
 //! x*_i ~ prior,  y_i ~ simulator(x*_i),  x_i1..x_iL ~ density given y_i            i = 1..n
 //! ```
-//! If the density is the posterior, then `x*_i` and its `L` samples have the same distribution given
-//! `y_i`. Each diagnosis compares them, on simulations that played no part in the training. A
+//! If the density is the posterior, then `x*_i` and its `L` samples have the same distribution
+//! given `y_i`. Each diagnosis compares them, on simulations that played no part in the training. A
 //! density that is too narrow is over-confident: the truth lies outside its samples too often.
 //!
 //! | diagnosis | what it compares | result of a calibrated density |
@@ -36,6 +36,7 @@
 
 mod classifier;
 mod classifier_test;
+mod classifier_test_config;
 mod coverage;
 mod error;
 mod kolmogorov_smirnov;
@@ -45,7 +46,8 @@ mod posterior_samples;
 mod ranks;
 mod uniform_stream;
 
-pub use classifier_test::{ClassifierTest, ClassifierTestConfig};
+pub use classifier_test::ClassifierTest;
+pub use classifier_test_config::ClassifierTestConfig;
 pub use coverage::Coverage;
 pub use error::CalibrationError;
 pub use kolmogorov_smirnov::kolmogorov_smirnov;

@@ -20,7 +20,8 @@
 //! [`Table::check_within`](crate::data::Table::check_within) names the first such cell of a table
 //! before training. Both distances are differences from the nearer bound, so an element near either
 //! bound keeps its digits. The second formula of the forward map serves where `|y| ≤ ½`, where the
-//! logarithms would cancel. A sample may round to a bound, never beyond it: `σ ≤ 1/2` in both forms.
+//! logarithms would cancel. A sample may round to a bound, never beyond it: `σ ≤ 1/2` in both
+//! forms.
 //!
 //! # Example
 //! ```
@@ -136,8 +137,8 @@ impl Interval {
         &self.upper
     }
 
-    /// The bounds for tensors like `x`, as constants of its graphs. The width is that of the rounded
-    /// bounds.
+    /// The bounds for tensors like `x`, as constants of its graphs. The width is that of the
+    /// rounded bounds.
     fn bounds<const D: usize>(&self, x: &Tensor<D>) -> Bounds<D> {
         let mut shape = [1; D];
         shape[1] = self.lower.len();

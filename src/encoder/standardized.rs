@@ -17,8 +17,8 @@
 //! single value has no deviation, and initialisation returns an error.
 //!
 //! # Numerics
-//! `m` is rounded to the type of the parameter. The difference is exact where `x` is within a factor
-//! of 2 of the mean, so data far from 0 loses nothing but the rounding of `m`. Only `y` is cast to
+//! `m` is rounded to the type of the parameter. The difference is exact where `x` is within a
+//! factor of 2 of the mean, so data far from 0 loses nothing but the rounding of `m`. Only `y` is cast to
 //! the type of the network: a half-precision type would not hold `x`.
 //!
 //! # Example
@@ -127,7 +127,7 @@ pub struct Standardized<N, const D: usize> {
 }
 
 impl<N: Encoder<D>, const D: usize> Standardized<N, D> {
-    /// `(x − m)·s`. The numbers are no parameters of the training: they are detached from its graph.
+    /// `(x − m)·s`. The numbers are not trained: they are detached from the graph.
     fn standardized(&self, x: Tensor<D>) -> Tensor<D> {
         (x - self.mean.val().detach()) * self.scale.val().detach()
     }

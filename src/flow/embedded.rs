@@ -194,9 +194,16 @@ where
 
     /// The condition of `n` samples, without dropout and outside any graph.
     fn code_of_samples(&self, n: usize, observed: &Tensor<K>) -> Result<C, FlowError> {
-        // The flow has an error for a number of 0.
-        self.fit_observed(n.max(1), observed)?;
+        self.fit_samples(n, observed)?;
         self.evaluated_code(observed)
+    }
+
+    /// Checks a number of samples, and that observations fit them.
+    fn fit_samples(&self, n: usize, observed: &Tensor<K>) -> Result<(), FlowError> {
+        if n == 0 {
+            return Err(FlowError::NoSamples { what: "n" });
+        }
+        self.fit_observed(n, observed)
     }
 
     fn evaluated_code(&self, observed: &Tensor<K>) -> Result<C, FlowError> {
@@ -374,7 +381,7 @@ where
 {
     fn rsample(&self, n: usize) -> Result<(Tensor<D>, Tensor<1>), FlowError> {
         let (model, observed) = self.asked();
-        model.fit_observed(n.max(1), observed)?;
+        model.fit_samples(n, observed)?;
         check_finite(observed)?;
         model.flow.given(&model.encoder.encode(observed.clone())).rsample(n)
     }

@@ -3,6 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use flowkit::calibration::ClassifierTestConfig;
 use flowkit::conditioner::layer::*;
 use flowkit::data::LoaderConfig;
 use flowkit::data::table::CsvConfig;
@@ -311,7 +312,7 @@ pub fn parts() -> Vec<Example> {
 /// Networks and their parts.
 pub fn networks() -> Vec<Example> {
     let any = AnyNetConfig::from(MlpConfig::new([3]));
-    vec![
+    let own = vec![
         net!(ConvResNetConfig::new(), IMAGE, []),
         net!(GatedNetConfig::new(4, 1), IMAGE, ["n_filters", "n_blocks"]),
         net!(GlowNetConfig::new(), IMAGE, []),
@@ -327,7 +328,8 @@ pub fn networks() -> Vec<Example> {
         on_device!(GatedConvConfig::new(4), ["n_filters"]),
         on_device!(ZeroLinearConfig::new(2, 3), ["n_inputs", "n_outputs"]),
         made("ConvStyle", ConvStyle::new(), &[], valid, |_| 0),
-    ]
+    ];
+    own.into_iter().chain(encoders()).collect()
 }
 
 /// The model, given classes or not.
@@ -337,6 +339,40 @@ fn glow(config: &GlowConfig) -> usize {
         GlowPrior::Classes { .. } => config.build_classes(&device).unwrap().num_params(),
         _ => config.build(&device).unwrap().num_params(),
     }
+}
+
+/// A configuration of an encoder of observations of this shape.
+pub fn encoder<const D: usize, T>(
+    name: &'static str,
+    config: T,
+    shape: [usize; D],
+    required: &[&'static str],
+) -> Example
+where
+    T: EncoderConfig<D> + Serialize + DeserializeOwned + 'static,
+{
+    let site = move || Site::<D>::new(shape, &Device::flex());
+    made(
+        name,
+        config,
+        required,
+        move |config: &T| config.num_params(&site()),
+        move |config: &T| Module::num_params(&config.build(&site()).unwrap()),
+    )
+}
+
+/// Encoders of observations, and the test with a classifier.
+fn encoders() -> Vec<Example> {
+    let features = &["n_features"];
+    let standardized = StandardizedConfig::new(VectorEncoderConfig::new(3));
+    vec![
+        encoder("VectorEncoderConfig", VectorEncoderConfig::new(3), VECTOR, features),
+        encoder("SetEncoderConfig", SetEncoderConfig::new(3), [1, 5, 2], features),
+        encoder("SeriesEncoderConfig", SeriesEncoderConfig::new(3), [1, 2, 9], features),
+        encoder("ImageEncoderConfig", ImageEncoderConfig::new(3), IMAGE, features),
+        encoder("StandardizedConfig", standardized, VECTOR, &["net"]),
+        plain!(ClassifierTestConfig::new(), []),
+    ]
 }
 
 /// Models, training and data.

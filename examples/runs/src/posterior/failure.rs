@@ -13,7 +13,10 @@ use flowkit::train::CheckpointError;
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: String },
-    #[error("{}: expected columns whose names begin with `{prefix}`, found {found}", path.display())]
+    #[error(
+        "{}: expected columns whose names begin with `{prefix}`, found {found}",
+        path.display()
+    )]
     NoColumns { path: PathBuf, prefix: &'static str, found: String },
     #[error("{}: expected the columns {expected}, found {found}", path.display())]
     Columns { path: PathBuf, expected: String, found: String },
@@ -21,7 +24,10 @@ pub enum Failure {
     Rows { path: PathBuf, found: usize },
     #[error("{}: {source}", path.display())]
     Within { path: PathBuf, r#source: TableError },
-    #[error("{}: found no file whose name begins with `observation` and ends with `.csv`", path.display())]
+    #[error(
+        "{}: found no file whose name begins with `observation` and ends with `.csv`",
+        path.display()
+    )]
     NoObservations { path: PathBuf },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, r#source: io::Error },
