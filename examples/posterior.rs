@@ -7,9 +7,9 @@
 //! cargo run --release --example posterior -- --help
 //! ```
 //! The file of simulations has columns `parameter_*`, drawn from a uniform prior between `--lower`
-//! and `--upper`, and columns `data_*`, what the simulator made of them. An observation has the same
-//! columns `data_*` and one row. With `--observations DIR` in place of `--observation`, there is a
-//! posterior for each observation below a folder.
+//! and `--upper`, and columns `data_*`, what the simulator made of them. An observation has the
+//! same columns `data_*` and one row. With `--observations DIR` in place of `--observation`, there
+//! is a posterior for each observation below a folder.
 //!
 //! | file | contents |
 //! |---|---|
@@ -18,8 +18,8 @@
 //! | `ranks.svg`, `coverage.svg` | calibration on simulations that were not trained on |
 //! | `report.json` | likelihoods, p-values, settings |
 //!
-//! What it teaches: a flow whose condition is embedded by a network, bounded parameters, an ensemble
-//! of flows, and how to check that the posteriors have the width that they claim.
+//! What it teaches: a flow whose condition is embedded by a network, bounded parameters, an
+//! ensemble of flows, and how to check that the posteriors have the width that they claim.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -6,8 +6,8 @@
 //! ```
 //! Distances are those of parameters that are scaled to [0, 1] by their range in the simulations.
 //! The ball around `a_i` that reaches to the truth is a credible region of credibility `f_i`.
-//! Unlike the ranks, it is one of all parameters together. `ECP(α)` below `α` for large `α`, and above it
-//! for small `α`, means over-confidence.
+//! Unlike the ranks, it is one of all parameters together. `ECP(α)` below `α` for large `α`, and
+//! above it for small `α`, means over-confidence.
 //!
 //! # Reference
 //! Lemos et al. 2023. Differs: `v` makes the shares uniform for every `L`.

@@ -16,8 +16,8 @@
 use std::f64::consts::PI;
 
 /// The probability that so many independent uniform numbers deviate from the uniform distribution
-/// at least as much as `values` do, which lie in [0, 1]. A small p-value is evidence that the numbers
-/// are not uniform. For no numbers it is 1.
+/// at least as much as `values` do, which lie in [0, 1]. A small p-value is evidence that the
+/// numbers are not uniform. For no numbers it is 1.
 ///
 /// ```
 /// use flowkit::calibration::kolmogorov_smirnov;

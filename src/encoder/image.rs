@@ -4,9 +4,9 @@
 //! h_i = φ(conv(h_i−1))        i = 1..n_layers               F elements, both sides halved
 //! code = W·mean(h) + b                                      n_features elements
 //! ```
-//! `conv` has a square kernel of `kernel` pixels a side, a stride of 2 and `⌊kernel/2⌋` zeros beyond
-//! each border, so it turns a side of `H` pixels into `⌈H/2⌉` for an odd kernel. The size of the
-//! images may differ between batches.
+//! `conv` has a square kernel of `kernel` pixels a side, a stride of 2 and `⌊kernel/2⌋` zeros
+//! beyond each border, so it turns a side of `H` pixels into `⌈H/2⌉` for an odd kernel. The size of
+//! the images may differ between batches.
 //!
 //! # Initialisation
 //! That of [`SeriesEncoder`](super::SeriesEncoder).

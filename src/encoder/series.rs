@@ -4,9 +4,9 @@
 //! h_i = φ(conv(h_i−1))        i = 1..n_layers               F elements at half as many positions
 //! code = W·mean(h) + b                                      n_features elements
 //! ```
-//! `conv` has a kernel of `kernel` positions, a stride of 2 and `⌊kernel/2⌋` zeros beyond both ends,
-//! so it turns `L` positions into `⌈L/2⌉` for an odd kernel. The length of the series may differ
-//! between batches.
+//! `conv` has a kernel of `kernel` positions, a stride of 2 and `⌊kernel/2⌋` zeros beyond both
+//! ends, so it turns `L` positions into `⌈L/2⌉` for an odd kernel. The length of the series may
+//! differ between batches.
 //!
 //! # Initialisation
 //! The weights of a convolution are uniform within `±√(6/fan_in)` (He et al. 2015), which keeps the

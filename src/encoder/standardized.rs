@@ -18,8 +18,8 @@
 //!
 //! # Numerics
 //! `m` is rounded to the type of the parameter. The difference is exact where `x` is within a
-//! factor of 2 of the mean, so data far from 0 loses nothing but the rounding of `m`. Only `y` is cast to
-//! the type of the network: a half-precision type would not hold `x`.
+//! factor of 2 of the mean, so data far from 0 loses nothing but the rounding of `m`. Only `y` is
+//! cast to the type of the network: a half-precision type would not hold `x`.
 //!
 //! # Example
 //! ```

@@ -5,8 +5,8 @@
 //! code = W_o·φ(h) + b_o                                     n_features elements
 //! ```
 //! # Initialisation
-//! As [`ResNet`], except that `W_o` and `b_o` are uniform within `±1/√F`: a code of zeros would give
-//! the layers that read it nothing to begin with.
+//! As [`ResNet`], except that `W_o` and `b_o` are uniform within `±1/√F`: a code of zeros would
+//! give the layers that read it nothing to begin with.
 //!
 //! # Example
 //! ```

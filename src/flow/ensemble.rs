@@ -4,8 +4,8 @@
 //! sample    x from member m,  m uniform, anew for each sample
 //! ```
 //! A mixture is at least as wide as the mean of its members: where they disagree, because there are
-//! few data, it is less confident than each of them. Its mean log-likelihood is at least the mean of
-//! theirs (Jensen's inequality).
+//! few data, it is less confident than each of them. Its mean log-likelihood is at least the mean
+//! of theirs (Jensen's inequality).
 //!
 //! # Numerics
 //! The exponentials are those of differences from the largest log-density.
