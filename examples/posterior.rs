@@ -29,12 +29,13 @@ use burn::tensor::{Device, Tensor};
 use clap::Parser;
 use flowkit::calibration::{Coverage, PosteriorSamples, Ranks};
 use flowkit::encoder::{Standardized, StandardizedConfig, VectorEncoder, VectorEncoderConfig};
+use flowkit::flow::diagnose::PlotError;
 use flowkit::law::RationalQuadraticSplineConfig;
 use flowkit::model::maf::MafStep;
 use flowkit::model::{LinearKind, MafConfig};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    ConfigError, Density, Embedded, Ensemble, Flow, FlowError, Interval, IntervalConfig,
+    ConfigError, Embedded, Ensemble, Flow, FlowError, Given, Interval, IntervalConfig,
     StandardNormal, Uninit,
 };
 use flowkit_runs::posterior::{
@@ -56,10 +57,10 @@ struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "observation")]
     observations: Option<PathBuf>,
     /// Lower bounds of the parameters: one for all, or one for each, with commas
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, required = true)]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, required = true)]
     lower: Vec<f64>,
     /// Upper bounds of the parameters
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, required = true)]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, required = true)]
     upper: Vec<f64>,
     /// Samples of each posterior
     #[arg(long, default_value_t = 10_000)]
@@ -120,10 +121,7 @@ fn model(
 fn given<'a>(
     members: &'a [Model],
     observed: &'a Tensor<2>,
-) -> Result<
-    Ensemble<impl Density<Data = Tensor<2>, Provenance = flowkit::flow::likelihood::Exact> + 'a>,
-    FlowError,
-> {
+) -> Result<Ensemble<Given<'a, Model, Tensor<2>>>, FlowError> {
     Ok(Ensemble::new(members.iter().map(|member| member.given(observed)).collect())?)
 }
 
@@ -184,9 +182,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     say!("held-out        {nats} of {} simulations", samples.len());
     say!("ranks           p = {:.3?}", ranks.p_values());
     say!("coverage        p = {:.3}", coverage.p_value());
-    let picture = |reason: flowkit::flow::diagnose::PlotError| Failure::Picture {
-        reason: reason.to_string(),
-    };
+    let picture = |error: PlotError| Failure::Picture { reason: error.to_string() };
     ranks.plot(&names, args.out.join("ranks.svg")).map_err(picture)?;
     coverage.plot(args.out.join("coverage.svg")).map_err(picture)?;
     let report = json!({
