@@ -45,10 +45,11 @@
 //! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | the columns of a table, each by a map of its own | [`Columns`], [`ColumnMap`], [`data::Table::column_maps`] |
-//! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
+//! | intervals and half-lines | [`Interval`], [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`], [`UniformBox`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
+//! | a network that computes the condition, trained with the flow | [`Embedded`], [`mod@encoder`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`], [`BitDepth`]; integers in a table: [`IntegerColumns`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`ConstantChannel`], [`InitProblem`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`] |
@@ -58,6 +59,7 @@
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |
+//! | posteriors from simulations: whether they have the right width | [`calibration`]; [`Ensemble`] |
 //! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
 //! | a layer of your own | [`Bijector`], [`ShapeMap`], [`Leaf`], [`Rearrange`], [`check_shape`] |
 //! | a backward pass, a visit of the layers or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
@@ -101,11 +103,13 @@ mod counted;
 pub mod any_layer;
 pub mod autoregressive;
 pub mod bijector;
+pub mod calibration;
 pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
 pub mod elementwise;
+pub mod encoder;
 pub mod error;
 pub mod flow;
 pub mod importance;
@@ -146,8 +150,14 @@ pub use conditioner::{
 pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    ColumnMap, Columns, ColumnsConfig, Elementwise, ElementwiseConfig, Exp, LeakyRelu,
-    LeakyReluConfig, Logit, LogitConfig, ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    ColumnMap, Columns, ColumnsConfig, Elementwise, ElementwiseConfig, Exp, Interval,
+    IntervalConfig, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
+    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+};
+pub use encoder::{
+    Encoder, EncoderConfig, ImageEncoder, ImageEncoderConfig, SeriesEncoder, SeriesEncoderConfig,
+    SetEncoder, SetEncoderConfig, Standardized, StandardizedConfig, Unchanged, VectorEncoder,
+    VectorEncoderConfig,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis};
@@ -155,7 +165,8 @@ pub use flow::likelihood::{BitsPerDim, LogLikelihood};
 pub use flow::surjection::{Continuous, Surjection};
 pub use flow::uninit::Uninit;
 pub use flow::{
-    Density, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods, SampledRows, Samples,
+    Density, Embedded, Ensemble, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods,
+    SampledRows, Samples,
 };
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel,
@@ -169,7 +180,7 @@ pub use prior::{
     Uniform, UniformBox, UniformBoxConfig,
 };
 pub use quantize::{
-    BitDepth, Encoder, EncoderConfig, IntegerColumns, IntegerColumnsConfig, UniformDequantization,
+    BitDepth, IntegerColumns, IntegerColumnsConfig, UniformDequantization,
     UniformDequantizationConfig, VariationalDequantization, VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;
@@ -196,4 +207,6 @@ mod pages {
     struct Choose;
     #[doc = include_str!("../docs/sampling.md")]
     struct Sampling;
+    #[doc = include_str!("../docs/posteriors.md")]
+    struct Posteriors;
 }

@@ -27,9 +27,13 @@ pub use crate::conditioner::{
 };
 pub use crate::coupling::CouplingConfig;
 pub use crate::data::TwoMoons;
-pub use crate::elementwise::{LogitConfig, ScalarAffineConfig, Sigmoid};
+pub use crate::elementwise::{IntervalConfig, LogitConfig, ScalarAffineConfig, Sigmoid};
+pub use crate::encoder::{
+    ImageEncoderConfig, SeriesEncoderConfig, SetEncoderConfig, StandardizedConfig,
+    VectorEncoderConfig,
+};
 pub use crate::flow::uninit::Uninit;
-pub use crate::flow::{Density, Flow, Reparametrised};
+pub use crate::flow::{Density, Embedded, Ensemble, Flow, Reparametrised};
 pub use crate::law::{
     AffineConfig, AffineForm, BernsteinConfig, CircularSplineConfig, GaussianizationConfig,
     MixLogCdfConfig, RationalQuadraticSplineConfig,

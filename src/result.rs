@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::calibration::CalibrationError;
 use crate::data::DataError;
 use crate::data::table::TableError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
@@ -55,6 +56,9 @@ pub enum Error {
     /// A table.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A diagnosis of calibration.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// Data that no flow can be fitted to.
     #[error(transparent)]
     FitData(#[from] FitDataError),

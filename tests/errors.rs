@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use flowkit::calibration::CalibrationError;
 use flowkit::data::DataError;
 use flowkit::data::table::TableError;
 use flowkit::flow::diagnose::PlotError;
@@ -78,6 +79,9 @@ fn every_error_converts() {
         Error::Checkpoint(_) => CheckpointError::ReservedKey { key: "trainer".into() },
         Error::Data(_) => DataError::PixelCount { expected: 3, found: 4 },
         Error::Table(_) => TableError::NoColumns,
+        Error::Calibration(_) => {
+            CalibrationError::Observations { expected: 2, found: 3 }
+        },
         Error::FitData(_) => lengths(),
         Error::Config(_) => FitError::<Plain>::Config(zero()),
         Error::FitData(_) => FitError::<Plain>::Data(lengths()),

@@ -138,12 +138,28 @@ where
         x: &S::Data,
         context: &C,
     ) -> Result<Admitted<C>, FlowError> {
+        let placement = self.place(shape, x)?;
+        let context = self.fit_context(shape, &placement, context)?;
+        Ok(Admitted { batch: shape[0], placement, context })
+    }
+
+    /// The part of [`Flow::fit_shape`] that does not depend on the condition. Returns type and
+    /// device of the lifted batch.
+    fn place(&self, shape: [usize; D], x: &S::Data) -> Result<Placement, FlowError> {
         self.check(shape)?;
         let (dtype, device) = self.surjection.placement(x, self.dtype());
         let placement = Placement { dtype, device };
         self.expect("data", &placement)?;
-        let context = self.fit_context(shape, &placement, context)?;
-        Ok(Admitted { batch: shape[0], placement, context })
+        Ok(placement)
+    }
+
+    /// [`Flow::fit_unread`] before the condition is known. Returns the number of examples.
+    pub(crate) fn fit_data(&self, x: &S::Data) -> Result<usize, FlowError> {
+        self.surjection.check_dtype(self.dtype())?;
+        let shape = self.surjection.shape(x)?;
+        self.place(shape, x)?;
+        self.expect_one_type()?;
+        Ok(shape[0])
     }
 
     /// [`Flow::fit`] for the condition alone, with lifted data of the given shape, type and device.

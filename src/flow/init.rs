@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::bijector::visit::{Layer, LayerName, LayerPath, LayerVisitor, Visit};
 use crate::context::Context;
+use crate::encoder::Encoder;
 use crate::error::{FlowError, InitProblem};
 use crate::flow::surjection::Surjection;
 use crate::flow::uninit::Uninit;
@@ -221,15 +222,34 @@ fn check_surjection<const D: usize, S: Surjection<D>>(
     let found = check(surjection, y, |search| {
         surjection.visit_layers(x, noise, &mut Visit::new(search));
     });
-    found.map_err(|error| match error {
+    found.map_err(|error| within("surjection", error))
+}
+
+/// An error of the initialisation of a member, with the name of the member before its path.
+pub(super) fn within(member: &str, error: FlowError) -> FlowError {
+    match error {
         FlowError::Init { path, layer, problem } => {
-            let path = if path.is_empty() {
-                "surjection".to_owned()
-            } else {
-                format!("surjection.{path}")
-            };
+            let path = if path.is_empty() { member.to_owned() } else { format!("{member}.{path}") };
             FlowError::Init { path, layer, problem }
         }
         other => other,
-    })
+    }
+}
+
+/// Checks that the parameters of an initialised encoder, and the condition that it computes, are
+/// finite. `x` is the batch that it was initialised from.
+pub(super) fn check_encoder<const K: usize, E: Encoder<K>>(
+    encoder: &E,
+    x: &Tensor<K>,
+    code: &E::Code,
+) -> Result<(), FlowError> {
+    let bad = first_bad_parameter(encoder)?;
+    if bad.is_none() && code.is_finite() {
+        return Ok(());
+    }
+    let problem = encoder.init_problem(x).unwrap_or_else(|| match bad {
+        Some((parameter, index, value)) => InitProblem::Parameter { parameter, index, value },
+        None => InitProblem::Network,
+    });
+    Err(FlowError::Init { path: "encoder".into(), layer: type_name::<E>().into(), problem })
 }

@@ -18,6 +18,8 @@ mod admission;
 pub mod choice;
 pub mod density;
 pub mod diagnose;
+mod embedded;
+mod ensemble;
 mod evaluation;
 mod given;
 pub(crate) mod init;
@@ -38,6 +40,8 @@ use burn::tensor::{DType, Device, Tensor};
 
 pub(crate) use admission::{Admitted, Placement, or_panic};
 pub use density::Density;
+pub use embedded::Embedded;
+pub use ensemble::Ensemble;
 pub use given::Given;
 pub use mean_likelihood::MeanLikelihood;
 pub(crate) use read::{non_finite, non_finite_counts};
@@ -233,12 +237,20 @@ where
         L: LayerConfig<D, C, Layer = B>,
         Q: PriorConfig<D, C, Prior = P>,
     {
-        let site = Site::given(shape, example, device);
+        Self::build_at(layers, prior, &Site::given(shape, example, device))
+    }
+
+    /// [`Flow::build_given`] for a site, whose condition need not exist yet.
+    fn build_at<L, Q>(layers: &L, prior: Q, site: &Site<D, C>) -> Result<Uninit<Self>, ConfigError>
+    where
+        L: LayerConfig<D, C, Layer = B>,
+        Q: PriorConfig<D, C, Prior = P>,
+    {
         // The prior is checked before a layer is built.
-        let latents = site.at(layers.plan(&site)?.output);
+        let latents = site.at(layers.plan(site)?.output);
         let prior = prior.build(&latents).map_err(|error| error.at(".prior"))?;
         prior.check(latents.shape()).map_err(|error| ConfigError::from(error).at(".prior"))?;
-        Ok(Self::new_given(layers.build(&site)?, prior, shape)?)
+        Ok(Self::new_given(layers.build(site)?, prior, site.shape())?)
     }
 }
 

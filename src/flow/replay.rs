@@ -64,14 +64,19 @@ where
     ) -> Tensor<1> {
         let Admitted { batch, placement, context } = admitted;
         or_panic(FlowError::check_weights(batch, weights));
-        // The noise is sampled from the caller's stream, as in `loss`.
-        let noise = self.surjection.noise(&x, self.dtype()).plain();
+        let noise = self.replay_noise(&x);
         replay.scoped(&placement.device, |replay| {
             self.replay_scoped(x, noise, &context, weights, replay)
         })
     }
 
-    fn replay_scoped(
+    /// The noise of a replay. It is sampled from the caller's stream, as in `loss`.
+    pub(super) fn replay_noise(&self, x: &S::Data) -> S::Noise {
+        self.surjection.noise(x, self.dtype()).plain()
+    }
+
+    /// A replay of a batch that passed the checks, in the scope of `replay`.
+    pub(super) fn replay_scoped(
         &self,
         x: S::Data,
         noise: S::Noise,

@@ -30,7 +30,7 @@ pub enum ConstantChannel {
 
 /// How a norm is initialised.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standardize {
+pub(crate) struct Standardize {
     pub constant: ConstantChannel,
     /// Deviations up to this count as constant.
     pub least_deviation: f64,

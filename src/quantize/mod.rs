@@ -23,15 +23,14 @@
 
 pub mod bit_depth;
 mod cell;
-pub mod encoder;
 pub mod integer_columns;
 pub mod uniform;
 pub mod variational;
 
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
+pub use crate::encoder::{Encoder, EncoderConfig, Encoding};
 pub use bit_depth::BitDepth;
-pub use encoder::{Encoder, EncoderConfig, Encoding};
 pub use integer_columns::{IntegerColumns, IntegerColumnsConfig};
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
 pub use variational::{VariationalDequantization, VariationalDequantizationConfig};

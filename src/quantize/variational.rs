@@ -17,11 +17,12 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
-use super::{Encoder, EncoderConfig, Encoding, cell, check_levels, nan_outside, shape};
+use super::{cell, check_levels, nan_outside, shape};
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::bijector::{Bijector, LayerConfig, ShapeMap, Site};
 use crate::context::Context;
+use crate::encoder::{Encoder, EncoderConfig, Encoding};
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;

@@ -31,6 +31,7 @@ mod checkpoint_error;
 pub mod checkpoints;
 pub mod divergence;
 pub mod ema;
+mod embedded;
 mod error;
 pub mod fit;
 pub mod gradient;

@@ -136,6 +136,26 @@ impl<X, C: Context> NegativeLogLikelihood<X, C> {
     pub fn weighted(self, weights: Vec<f64>) -> Self {
         Self { weights: Some(weights), ..self }
     }
+
+    /// The same batch with these weights, or with equal ones.
+    pub(in crate::train) fn weighing(self, weights: Option<Vec<f64>>) -> Self {
+        Self { weights, ..self }
+    }
+
+    /// The same batch with another condition.
+    pub(super) fn given_instead<E>(self, context: E) -> NegativeLogLikelihood<X, E> {
+        NegativeLogLikelihood { x: self.x, context, weights: self.weights }
+    }
+
+    /// The weight of each example, or `None` if all weights are equal.
+    pub(super) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// Mean weight of the examples; 1 without weights.
+    pub(super) fn mean_of_weights(&self) -> f64 {
+        self.weights().map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
+    }
 }
 
 impl<B, P, const D: usize, C, S> Objective<Flow<B, P, D, C, S>>
@@ -158,13 +178,13 @@ where
 
     fn loss(&self, model: &Flow<B, P, D, C, S>) -> Tensor<1> {
         let log_prob = or_panic(model.unread_weight(self.x.clone(), &self.context));
-        let weights = self.weights.as_deref();
+        let weights = self.weights();
         or_panic(FlowError::check_weights(log_prob.dims()[0], weights));
         weighted_mean(log_prob, weights).neg()
     }
 
     fn replay(&self, model: &Flow<B, P, D, C, S>, replay: &mut Replay<()>) -> Option<Tensor<1>> {
-        let (x, weights) = (self.x.clone(), self.weights.as_deref());
+        let (x, weights) = (self.x.clone(), self.weights());
         let (loss, _) =
             replay.conditioned(|replay| model.replay_unread(x, &self.context, weights, replay));
         Some(loss)
@@ -172,12 +192,12 @@ where
 
     fn check(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
         let admitted = model.fit(&self.x, &self.context)?;
-        FlowError::check_weights(admitted.batch, self.weights.as_deref())
+        FlowError::check_weights(admitted.batch, self.weights())
     }
 
     fn check_unread(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
         let admitted = model.fit_unread(&self.x, &self.context)?;
-        FlowError::check_weights(admitted.batch, self.weights.as_deref())
+        FlowError::check_weights(admitted.batch, self.weights())
     }
 
     fn non_finite_context(&self) -> Option<NonFiniteContext> {
@@ -191,9 +211,7 @@ where
     }
 
     fn mean_weight(&self) -> f64 {
-        self.weights
-            .as_ref()
-            .map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
+        self.mean_of_weights()
     }
 
     fn fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
@@ -227,7 +245,7 @@ where
         let (noise, context) =
             (noise.constant(&device), self.context.for_batch(batch).constant(&device));
         let z = model.visit_layers(self.x.clone(), noise, &context, &mut Visit::new(&mut search));
-        let weights = self.weights.as_deref();
+        let weights = self.weights();
         search.fault(model, z, "prior", weights, |z| model.prior.log_prob(z, &context))
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! A network is what a layer or a prior holds as its
 //! [`Conditioned`](crate::conditioner::Conditioned), or a dequantization as its
-//! [`Encoding`](crate::quantize::Encoding). Your own networks are treated like those of this crate.
+//! [`Encoding`](crate::encoder::Encoding). Your own networks are treated like those of this crate.
 //!
 //! # Numerics
 //! bfloat16 has the range of float32 and 8 bits. float16 has 11 bits, and its range is 6e-8 to

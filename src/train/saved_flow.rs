@@ -39,8 +39,8 @@ use burn::module::Module;
 
 use super::weights::first_not_finite;
 use super::{Checkpoint, CheckpointError};
-use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
+use crate::flow::{Embedded, Flow};
 
 /// The section that holds the flow.
 const FLOW: &str = "flow";
@@ -56,13 +56,31 @@ where
     /// [`CheckpointError::NonFiniteWeights`]; [`CheckpointError::UnsupportedDType`] for a quantized
     /// parameter; [`CheckpointError::Device`]; [`CheckpointError::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
-        if let Some(name) = first_not_finite(self) {
-            return Err(CheckpointError::NonFiniteWeights { name: format!("{FLOW}.{name}") });
-        }
-        let mut checkpoint = Checkpoint::new(BTreeMap::new())?;
-        checkpoint.insert(FLOW, self)?;
-        checkpoint.save(path)
+        save(self, path.as_ref())
     }
+}
+
+impl<E: Module, F: Module, const K: usize> Embedded<E, F, K>
+where
+    Self: Module,
+{
+    /// Writes parameters and architecture of encoder and flow to one file, as [`Flow::save`] does.
+    /// [`Uninit::load`] reads it.
+    ///
+    /// # Errors
+    /// As [`Flow::save`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
+        save(self, path.as_ref())
+    }
+}
+
+fn save<M: Module>(model: &M, path: &Path) -> Result<(), CheckpointError> {
+    if let Some(name) = first_not_finite(model) {
+        return Err(CheckpointError::NonFiniteWeights { name: format!("{FLOW}.{name}") });
+    }
+    let mut checkpoint = Checkpoint::new(BTreeMap::new())?;
+    checkpoint.insert(FLOW, model)?;
+    checkpoint.save(path)
 }
 
 impl<M: Module> Uninit<M> {

@@ -3,6 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use flowkit::calibration::ClassifierTestConfig;
 use flowkit::conditioner::layer::*;
 use flowkit::data::LoaderConfig;
 use flowkit::data::table::CsvConfig;
@@ -254,6 +255,11 @@ pub fn layers() -> Vec<Example> {
         layer!(CouplingConfig::new(affine(), mlp()), VECTOR, ["law", "net"]),
         layer!(ElementwiseConfig::new(AnyLawConfig::from(MixLogCdfConfig::new(2))), IMAGE, ["law"]),
         layer!(HouseholderConfig::new(2), [1, 4], ["n_reflections"]),
+        layer!(
+            IntervalConfig::new(vec![0.0, 0.5, -2.0], vec![1.0, 3.0, 2.0]),
+            VECTOR,
+            ["lower", "upper"]
+        ),
         layer!(LeakyReluConfig::new(), IMAGE, []),
         layer!(LogitConfig::new(), IMAGE, []),
         layer!(
@@ -329,7 +335,7 @@ pub fn parts() -> Vec<Example> {
 /// Networks and their parts.
 pub fn networks() -> Vec<Example> {
     let any = AnyNetConfig::from(MlpConfig::new([3]));
-    vec![
+    let own = vec![
         net!(ConvResNetConfig::new(), IMAGE, []),
         net!(GatedNetConfig::new(4, 1), IMAGE, ["n_filters", "n_blocks"]),
         net!(GlowNetConfig::new(), IMAGE, []),
@@ -346,7 +352,8 @@ pub fn networks() -> Vec<Example> {
         on_device!(GatedConvConfig::new(4), ["n_filters"]),
         on_device!(ZeroLinearConfig::new(2, 3), ["n_inputs", "n_outputs"]),
         made("ConvStyle", ConvStyle::new(), &[], valid, |_| 0),
-    ]
+    ];
+    own.into_iter().chain(encoders()).collect()
 }
 
 /// The model, given classes or not.
@@ -356,6 +363,40 @@ fn glow(config: &GlowConfig) -> usize {
         GlowPrior::Classes { .. } => config.build_classes(&device).unwrap().num_params(),
         _ => config.build(&device).unwrap().num_params(),
     }
+}
+
+/// A configuration of an encoder of observations of this shape.
+pub fn encoder<const D: usize, T>(
+    name: &'static str,
+    config: T,
+    shape: [usize; D],
+    required: &[&'static str],
+) -> Example
+where
+    T: EncoderConfig<D> + Serialize + DeserializeOwned + 'static,
+{
+    let site = move || Site::<D>::new(shape, &Device::flex());
+    made(
+        name,
+        config,
+        required,
+        move |config: &T| config.num_params(&site()),
+        move |config: &T| Module::num_params(&config.build(&site()).unwrap()),
+    )
+}
+
+/// Encoders of observations, and the test with a classifier.
+fn encoders() -> Vec<Example> {
+    let features = &["n_features"];
+    let standardized = StandardizedConfig::new(VectorEncoderConfig::new(3));
+    vec![
+        encoder("VectorEncoderConfig", VectorEncoderConfig::new(3), VECTOR, features),
+        encoder("SetEncoderConfig", SetEncoderConfig::new(3), [1, 5, 2], features),
+        encoder("SeriesEncoderConfig", SeriesEncoderConfig::new(3), [1, 2, 9], features),
+        encoder("ImageEncoderConfig", ImageEncoderConfig::new(3), IMAGE, features),
+        encoder("StandardizedConfig", standardized, VECTOR, &["net"]),
+        plain!(ClassifierTestConfig::new(), []),
+    ]
 }
 
 /// Models, training and data.

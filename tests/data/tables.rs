@@ -24,6 +24,12 @@ fn read(config: &CsvConfig, text: &str) -> Result<Table, TableError> {
     config.read(written(folder().path(), text))
 }
 
+/// A column `x` whose numbers are checked to lie between two bounds.
+fn within(x: &[f64], lower: f64, upper: f64) -> Result<Table, TableError> {
+    let table = Table::new(vec![Column::numbers("x", x.to_vec())])?;
+    table.check_within(&[lower], &[upper]).map(|()| table)
+}
+
 #[test]
 fn columns_are_numbers_or_text() {
     let table = read(&CsvConfig::new(), ROWS).unwrap();
@@ -150,6 +156,21 @@ fn bad_choices_are_named() {
         (table.split(0.1, 0).map(|(rest, _)| rest), &["3 rows", "0.1"]),
         (table.split(f64::NAN, 0).map(|(rest, _)| rest), &["3 rows", "NaN"]),
         (table.split(1.0, 0).map(|(rest, _)| rest), &["3 rows", "found 1"]),
+        (
+            within(&[1.0, 0.5, 0.25], 0.0, 1.0),
+            &["row 1", "between 0 and 1", "column \"x\"", "found 1"],
+        ),
+        (within(&[0.5, f64::MIN_POSITIVE, 0.25], 0.0, 1.0), &["row 2", "\"x\"", "found 0.00"]),
+        (within(&[0.5, 0.5, 0.99999999], 0.0, 1.0), &["row 3", "\"x\"", "found 0.99999999"]),
+        (within(&[0.5, 0.5, 1.5], 0.0, 1.0), &["row 3", "\"x\"", "found 1.5"]),
+        (
+            table.check_within(&[0.0], &[1.0]).map(|()| table.clone()),
+            &["a bound for each of 3 columns, found 1"],
+        ),
+        (
+            table.check_within(&[-1e9; 3], &[1e9; 3]).map(|()| table.clone()),
+            &["numbers", "\"kind\""],
+        ),
         (Table::new(Vec::new()), &["at least one column"]),
         (
             Table::new(vec![Column::numbers("a", vec![1.0]), Column::texts("b", &["c", "d"])]),
@@ -165,6 +186,7 @@ fn bad_choices_are_named() {
         (read(&config.clone().with_delimiter('→'), ROWS), &["ASCII", "'→'"]),
         (read(&config.clone().with_delimiter('"'), ROWS), &["quote"]),
     ];
+    assert!(within(&[0.5, 0.25], 0.0, 1.0).is_ok());
     for (result, fragments) in cases {
         let message = result.unwrap_err().to_string();
         for fragment in fragments {

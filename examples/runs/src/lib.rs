@@ -6,6 +6,7 @@
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
 //! | [`corner`] | a plot of every pair of columns, for data and samples |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
+//! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
@@ -35,6 +36,7 @@ pub mod image;
 #[cfg(feature = "train")]
 pub mod learner;
 pub mod plane;
+pub mod posterior;
 pub mod signals;
 pub mod threads;
 

@@ -217,6 +217,31 @@ pub enum TableError {
         /// The weight.
         found: f64,
     },
+    /// A number that is not between its bounds, for example one on a bound.
+    #[error(
+        "row {row}: expected a number between {lower} and {upper}, without these, in column \
+         {column:?}, found {found}"
+    )]
+    NotWithin {
+        /// The name of the column.
+        column: String,
+        /// The row, from 1.
+        row: usize,
+        /// The lower bound.
+        lower: f64,
+        /// The upper bound.
+        upper: f64,
+        /// The number.
+        found: f64,
+    },
+    /// Another number of bounds than of columns.
+    #[error("expected a bound for each of {}, found {found}", counted(*expected, "column"))]
+    BoundCount {
+        /// Number of columns.
+        expected: usize,
+        /// Number of bounds.
+        found: usize,
+    },
     /// A share that leaves one of two parts without a row.
     #[error(
         "expected a share of {} that leaves a row in both parts, found {share}",

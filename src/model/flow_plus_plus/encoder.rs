@@ -26,8 +26,8 @@ use crate::conditioner::layer::{
 };
 use crate::conditioner::{ConvStyle, Mixing};
 use crate::context::ContextShape;
+use crate::encoder::{Encoder, EncoderConfig};
 use crate::error::ConfigError;
-use crate::quantize::{Encoder, EncoderConfig};
 use crate::reshape::{Partition, PartitionConfig, Pattern};
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
@@ -123,6 +123,10 @@ impl EncoderConfig<4> for FlowPlusPlusEncoderConfig {
     fn context(&self, site: &Site<4>) -> Result<ContextShape, ConfigError> {
         let [_, _, h, w] = self.halves(site)?;
         Ok(ContextShape::new(vec![vec![1, self.n_context, h, w]]))
+    }
+
+    fn num_params(&self, site: &Site<4>) -> Result<usize, ConfigError> {
+        Self::num_params(self, site)
     }
 
     fn build(&self, site: &Site<4>) -> Result<FlowPlusPlusEncoder, ConfigError> {

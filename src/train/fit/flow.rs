@@ -84,11 +84,7 @@ where
     }
 
     fn loss(x: S::Data, context: C, weights: Option<Vec<f64>>) -> Self::Loss {
-        let loss = NegativeLogLikelihood::given(x, context);
-        match weights {
-            Some(weights) => loss.weighted(weights),
-            None => loss,
-        }
+        NegativeLogLikelihood::given(x, context).weighing(weights)
     }
 
     fn log_likelihood(

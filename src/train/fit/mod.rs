@@ -22,6 +22,7 @@
 
 mod config;
 mod data;
+mod embedded;
 mod error;
 mod examples;
 mod fitted;

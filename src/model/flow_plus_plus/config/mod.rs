@@ -18,15 +18,14 @@ use crate::bijector::{LayerConfig, Repeated, Site};
 use crate::conditioner::{ConvStyle, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
+use crate::encoder::EncoderConfig;
 use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
-use crate::quantize::{
-    EncoderConfig, UniformDequantizationConfig, VariationalDequantizationConfig,
-};
+use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 use crate::reshape::{ChannelOrder, PartitionConfig, Swap};
 use crate::tensor::limit::sum;
 

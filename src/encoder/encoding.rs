@@ -1,49 +1,17 @@
-//! Encoders: networks that condition the dequantization noise on the data.
+//! An encoder with the casts that every encoder needs.
 //! ```text
-//! code = encoder(x/M − ½)     computed in the type of the encoder's weights,
-//!                             then cast to the type of the noise
+//! code = encoder(x)           computed in the type of the encoder's weights,
+//!                             then cast to the type of x
 //! ```
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::bijector::Site;
-use crate::context::{Context, ContextShape};
-use crate::error::ConfigError;
+use super::Encoder;
+use crate::context::Context;
+use crate::error::{InitProblem, ShapeError};
 use crate::tensor::dtype::{cast, narrowest};
 use crate::tensor::marked_module::marked_module;
-
-/// A network that computes a condition from data scaled to [−½, ½).
-///
-/// Its input has the type of its weights.
-pub trait Encoder<const D: usize>: Module + ModuleDisplay {
-    /// The condition that it computes.
-    type Code: Context;
-
-    /// The condition of a batch.
-    fn encode(&self, x: Tensor<D>) -> Self::Code;
-
-    /// Data-dependent initialisation. Returns the condition too, detached from the graph.
-    fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
-}
-
-/// The configuration of an encoder.
-pub trait EncoderConfig<const D: usize> {
-    /// The encoder that it builds.
-    type Encoder: Encoder<D>;
-
-    /// The shape of the condition that the encoder computes from data of the site's shape.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    fn context(&self, site: &Site<D>) -> Result<ContextShape, ConfigError>;
-
-    /// The encoder for data of the site's shape.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    fn build(&self, site: &Site<D>) -> Result<Self::Encoder, ConfigError>;
-}
 
 /// An encoder with the casts that every encoder needs.
 ///
@@ -88,5 +56,27 @@ impl<N> Encoding<N> {
         let own = narrowest(&self.net).unwrap_or(dtype);
         let (net, code) = self.net.initialize(cast(x, own));
         (Self { net }, code.cast(dtype))
+    }
+}
+
+/// So it is an encoder whose input may have another type than its weights.
+impl<const D: usize, N: Encoder<D>> Encoder<D> for Encoding<N> {
+    type Code = N::Code;
+    const FEATURE_AXIS: usize = N::FEATURE_AXIS;
+
+    fn encode(&self, x: Tensor<D>) -> N::Code {
+        Self::encode(self, x)
+    }
+
+    fn initialize(self, x: Tensor<D>) -> (Self, N::Code) {
+        Self::initialize(self, x)
+    }
+
+    fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
+        self.net.check(shape)
+    }
+
+    fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem> {
+        self.net.init_problem(x)
     }
 }

@@ -1,0 +1,50 @@
+//! Everything that can end the example of posteriors early.
+
+use std::io;
+use std::path::PathBuf;
+
+use flowkit::calibration::CalibrationError;
+use flowkit::data::table::TableError;
+use flowkit::train::CheckpointError;
+
+/// Everything that can end the example early.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The texts say it.
+pub enum Failure {
+    #[error("--{flag} {value}: must be {expected}")]
+    Argument { flag: &'static str, value: String, expected: String },
+    #[error(
+        "{}: expected columns whose names begin with `{prefix}`, found {found}",
+        path.display()
+    )]
+    NoColumns { path: PathBuf, prefix: &'static str, found: String },
+    #[error("{}: expected the columns {expected}, found {found}", path.display())]
+    Columns { path: PathBuf, expected: String, found: String },
+    #[error("{}: expected one row, found {found}", path.display())]
+    Rows { path: PathBuf, found: usize },
+    #[error("{}: {source}", path.display())]
+    Within { path: PathBuf, r#source: TableError },
+    #[error(
+        "{}: found no file whose name begins with `observation` and ends with `.csv`",
+        path.display()
+    )]
+    NoObservations { path: PathBuf },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, r#source: io::Error },
+    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from
+    /// giving it once more.
+    #[error("cannot write to {}: {source}", path.display())]
+    Write { path: PathBuf, r#source: io::Error },
+    #[error("cannot make a picture: {reason}")]
+    Picture { reason: String },
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    #[error(transparent)]
+    Save(#[from] CheckpointError),
+    #[error("{0}")]
+    Flow(#[from] flowkit::Error),
+}
