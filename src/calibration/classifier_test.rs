@@ -70,7 +70,7 @@ impl ClassifierTestConfig {
     ///
     /// let device = Device::flex();
     /// let normal = |mean| Tensor::<2>::random([200, 2], Distribution::Normal(mean, 1.0), &device);
-    /// let config = ClassifierTestConfig::new().with_epochs(30);
+    /// let config = ClassifierTestConfig::new().with_epochs(60).with_batch_size(50);
     /// let far = config.test(&normal(0.0), &normal(9.0))?;
     /// assert!(far.accuracy() > 0.95, "{far}");
     /// # Ok::<(), flowkit::calibration::CalibrationError>(())
