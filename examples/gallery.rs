@@ -4,8 +4,8 @@
 //! cargo run --release --example gallery                    under a minute on two cores
 //! cargo run --release --example gallery -- --steps 3000    the picture of the documentation
 //! ```
-//! Expected last line: `report          out/gallery/report.json`. For each shape and law, the report
-//! has the held-out nats and the integral of the density over a grid, which must be 1.
+//! Expected last line: `report          out/gallery/report.json`. For each shape and law, the
+//! report has the held-out nats and the integral of the density over a grid, which must be 1.
 //!
 //! What it teaches: what each law can represent with few couplings, and that the density of a flow
 //! is one: it integrates to 1, whatever it has learned.
@@ -171,7 +171,7 @@ fn picture(rows: &[Row]) -> Result<String, Failure> {
                         let highest = density.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
                         let width = 2.0 * SIDE / CELLS as f64;
                         let cells = density.iter().enumerate().filter_map(|(cell, &value)| {
-                            // The root shows low densities too; what is as good as white is left out.
+                            // The root shows low densities too; nearly white cells are left out.
                             let shade = (value / highest).sqrt();
                             let at = |index: usize| index as f64 * width - SIDE;
                             let (x, y) = (at(cell % CELLS), at(cell / CELLS));

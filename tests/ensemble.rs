@@ -1,6 +1,6 @@
 //! Ensembles: the mean of densities, and samples of random members.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
 use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::{ActNorm, ActNormConfig, ConfigError, Density, Ensemble, Flow, StandardNormal};
 

@@ -146,12 +146,12 @@ fn moments(values: &[f64], columns: usize) -> Result<(Vec<f64>, Vec<f64>), Calib
     let n = (values.len() / columns) as f64;
     let column = |column: usize| values.iter().skip(column).step_by(columns);
     let (mut means, mut scales) = (Vec::new(), Vec::new());
-    for index in 0..columns {
+    for (index, &value) in values.iter().take(columns).enumerate() {
         let mean = column(index).sum::<f64>() / n;
         let squares: f64 = column(index).map(|x| (x - mean) * (x - mean)).sum();
         let deviation = (squares / (n - 1.0)).sqrt();
         if deviation <= f64::EPSILON * mean.abs() {
-            let (what, value) = ("reference", values[index]);
+            let what = "reference";
             return Err(CalibrationError::Constant { what, column: index, value });
         }
         means.push(mean);

@@ -125,7 +125,11 @@ impl<E, B, P, const D: usize, C, const K: usize> Uninit<Embedded<E, Flow<B, P, D
     }
 }
 
-impl<E, B, P, const D: usize, C, S, const K: usize> Uninit<Embedded<E, Flow<B, P, D, C, S>, K>>
+/// A flow behind an encoder.
+type EmbeddedFlow<E, B, P, const D: usize, C, S, const K: usize> =
+    Embedded<E, Flow<B, P, D, C, S>, K>;
+
+impl<E, B, P, const D: usize, C, S, const K: usize> Uninit<EmbeddedFlow<E, B, P, D, C, S, K>>
 where
     E: Encoder<K, Code = C>,
     C: Context,
@@ -142,7 +146,7 @@ where
         self,
         x: S::Data,
         observed: &Tensor<K>,
-    ) -> Result<Embedded<E, Flow<B, P, D, C, S>, K>, FlowError> {
+    ) -> Result<EmbeddedFlow<E, B, P, D, C, S, K>, FlowError> {
         self.initialize_with(|model| {
             model.fit_observed(model.flow.fit_data(&x)?, observed)?;
             check_finite(observed)?;

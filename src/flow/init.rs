@@ -247,7 +247,7 @@ pub(super) fn check_encoder<const K: usize, E: Encoder<K>>(
     if bad.is_none() && code.is_finite() {
         return Ok(());
     }
-    let problem = encoder.init_problem(x).unwrap_or_else(|| match bad {
+    let problem = encoder.init_problem(x).unwrap_or(match bad {
         Some((parameter, index, value)) => InitProblem::Parameter { parameter, index, value },
         None => InitProblem::Network,
     });

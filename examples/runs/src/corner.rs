@@ -66,7 +66,7 @@ pub fn picture(names: &[&str], sets: &[Set<'_>; 2]) -> Result<String, Failure> {
         for (place, (set, color)) in sets.iter().zip(colors).enumerate() {
             let style = ("sans-serif", 15).into_font().color(&color);
             let at = (8 + 120 * place as i32, 5);
-            title.draw_text(set.name, &style.into(), at).map_err(fail)?;
+            title.draw_text(set.name, &style, at).map_err(fail)?;
         }
         let panels = root.split_evenly((n.max(2), n.max(2)));
         for row in 0..n {

@@ -192,8 +192,8 @@ impl Table {
     /// let maps = Table::new(vec![price, rooms])?.column_maps()?;
     /// let report = maps.to_string();
     /// assert!(report.starts_with("price  logarithm above 0 (above 0; skewness 1.15"));
-    /// let rooms = "rooms  logit in (1, 5), dequantized (integers from 1 to 4; 3 values in 4 rows)";
-    /// assert_eq!(report.lines().nth(1), Some(rooms));
+    /// let rooms = "rooms  logit in (1, 5), dequantized (integers from 1 to 4; 3 values in ";
+    /// assert!(report.lines().nth(1).is_some_and(|line| line.starts_with(rooms)));
     /// # Ok::<(), flowkit::data::table::TableError>(())
     /// ```
     ///

@@ -23,7 +23,7 @@ pub enum Failure {
     #[error("{}: expected one row, found {found}", path.display())]
     Rows { path: PathBuf, found: usize },
     #[error("{}: {source}", path.display())]
-    Within { path: PathBuf, r#source: TableError },
+    Within { path: PathBuf, r#source: Box<TableError> },
     #[error(
         "{}: found no file whose name begins with `observation` and ends with `.csv`",
         path.display()
@@ -38,13 +38,20 @@ pub enum Failure {
     #[error("cannot make a picture: {reason}")]
     Picture { reason: String },
     #[error(transparent)]
-    Table(#[from] TableError),
-    #[error(transparent)]
     Json(#[from] serde_json::Error),
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
-    #[error(transparent)]
-    Save(#[from] CheckpointError),
+    /// Of flowkit, with its own text.
     #[error("{0}")]
-    Flow(#[from] flowkit::Error),
+    Flowkit(Box<flowkit::Error>),
 }
+
+macro_rules! of_flowkit {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Flowkit(Box::new(error.into()))
+            }
+        }
+    )+};
+}
+
+of_flowkit!(flowkit::Error, TableError, CalibrationError, CheckpointError);

@@ -49,7 +49,8 @@ impl Simulations {
         let bounds = bounds(parameters.columns().len(), lower, upper)?;
         let interval = IntervalConfig::new(bounds[0].clone(), bounds[1].clone());
         interval.validate().map_err(flowkit::Error::from)?;
-        let in_file = |source: TableError| Failure::Within { path: path.into(), source };
+        let in_file =
+            |source: TableError| Failure::Within { path: path.into(), source: source.into() };
         parameters.check_within(&bounds[0], &bounds[1]).map_err(in_file)?;
         data.check_numbers().map_err(in_file)?;
         parameters.check_varied().map_err(in_file)?;
