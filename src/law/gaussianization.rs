@@ -20,7 +20,7 @@
 //!
 //! # Numerics
 //! No probability is ever formed. The kernels of
-//! [`mixture_logistic`](crate::kernel::mixture_logistic) compute `t = ln F − ln(1 − F)` in log
+//! [`mixture_logistic`] compute `t = ln F − ln(1 − F)` in log
 //! space, and `z` is a fixed function of `t`, which is computed from `ln(1 + e^t)` in either tail:
 //! ```text
 //! z = Φ⁻¹(σ(t))     log_derivative = ln ∂t/∂x − ln(1 + e^−|t|) − ln(|z| + S(|z|))
