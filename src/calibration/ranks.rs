@@ -134,7 +134,7 @@ mod tests {
     /// Expected values from scipy.stats.binom.ppf at 0.005 and 0.995.
     #[test]
     fn bands_are_binomial_quantiles() {
-        assert_eq!(binomial_band(1000, 0.05), (33, 68));
+        assert_eq!(binomial_band(1000, 0.05), (33, 69));
         assert_eq!(binomial_band(20, 0.5), (4, 16));
         assert_eq!(binomial_band(7, 1.0), (7, 7));
     }
