@@ -96,7 +96,7 @@ fn configurations_say_what_is_wrong() {
         ),
         (
             plan(1, nvp()),
-            "[0][1]: Coupling: axis 1 must have a length of at least 2, found shape [1, 1]",
+            "RealNvpConfig: a vector of one element has no two halves; use `MafConfig`",
         ),
         (plan(2, RealNvpConfig::new(0)), "RealNvpConfig: `n_couplings`"),
         (
