@@ -86,7 +86,7 @@
 //! | `flex` (default) | burn's CPU backend |
 //! | `progress` (default) | a progress bar for `fit` |
 //! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
-//! | `vulkan`, `metal` | `wgpu` with burn's own compilers for Vulkan (type-checked, not run) and Metal (not built yet) |
+//! | `vulkan`, `metal` | `wgpu` with burn's own compilers for Vulkan (built, not run) and Metal (type-checked) |
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the internet |
