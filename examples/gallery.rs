@@ -17,7 +17,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use clap::Parser;
 use flowkit::data::Plane;
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, GaussianizationConfig,
+    MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
 use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitConfig, Progress};
@@ -41,11 +42,13 @@ struct Args {
     out: PathBuf,
 }
 
-/// The laws, with their names and the number of couplings.
+/// The laws of the plane, with their names. A circular spline is for circles.
 fn laws() -> Vec<(&'static str, AnyLawConfig)> {
     vec![
         ("affine", AffineConfig::new(AffineForm::Exponential).into()),
         ("mixture", MixLogCdfConfig::new(8).into()),
+        ("gaussianization", GaussianizationConfig::new(8).into()),
+        ("Bernstein", BernsteinConfig::new(16).with_bound(4.0).into()),
         ("spline", RationalQuadraticSplineConfig::new(16).with_bound(4.0).into()),
     ]
 }
@@ -124,7 +127,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             let nats = fitted.flow.evaluate(test.clone())?.mean();
             let total = integral(&fitted.flow, &device)?;
             say!(
-                "{:<15} {name:<8} {nats}; the density integrates to {total:.5}",
+                "{:<15} {name:<15} {nats}; the density integrates to {total:.5}",
                 format!("{plane:?}")
             );
             report.push(json!({

@@ -35,7 +35,7 @@ use flowkit::model::maf::MafStep;
 use flowkit::model::{LinearKind, MafConfig};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    ConfigError, Embedded, Ensemble, Flow, FlowError, Given, Interval, IntervalConfig,
+    Columns, ColumnsConfig, ConfigError, Embedded, Ensemble, Flow, FlowError, Given,
     StandardNormal, Uninit,
 };
 use flowkit_runs::posterior::{
@@ -94,7 +94,7 @@ const PER_SIMULATION: usize = 200;
 /// Parameters given data: bounds, then autoregressive splines, all given the encoded data.
 type Model = Embedded<
     Standardized<VectorEncoder, 2>,
-    Flow<(Interval, Vec<MafStep>), StandardNormal, 2, Tensor<2>>,
+    Flow<(Columns, Vec<MafStep>), StandardNormal, 2, Tensor<2>>,
     2,
 >;
 
@@ -110,7 +110,8 @@ fn model(
         .with_hidden(vec![args.width; 2])
         .with_law(splines.into())
         .with_linear(LinearKind::Norm);
-    let layers = (IntervalConfig::new(lower.clone(), upper.clone()), layers);
+    let bounds = lower.iter().copied().zip(upper.iter().copied());
+    let layers = (ColumnsConfig::bounded(bounds), layers);
     let encoder = VectorEncoderConfig::new(args.width).with_d_hidden(args.width);
     let encoder = StandardizedConfig::new(encoder);
     let shape = [1, parameters.dims()[1]];

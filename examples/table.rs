@@ -28,7 +28,7 @@ use flowkit::data::Table;
 use flowkit::data::table::{ColumnMaps, Conditions, CsvConfig, Missing, Values};
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{LinearKind, MafConfig, NsfConfig, RealNvpConfig};
-use flowkit::train::fit::{FitConfig, Weighted};
+use flowkit::train::fit::FitConfig;
 use flowkit::{
     BoxBijector, Boxed, ColumnMap, ConfigError, Continuous, Density, Features, Flow,
     IntegerColumns, LayerConfig, StandardNormal, Surjection, Uninit,
@@ -271,11 +271,8 @@ impl Job for Fit<'_> {
             .with_seed(args.seed)
             .with_learning_rate(2e-3);
         let data = (model.numbers(train)?, condition(train)?);
-        let fitted = match train.weights() {
-            Some(weights) => fit.fit(flow, &Weighted::new(data, weights.to_vec())),
-            None => fit.fit(flow, &data),
-        };
-        let fitted = fitted.map_err(flowkit::Error::from)?;
+        // The weights of the rows are those of the table.
+        let fitted = fit.fit(flow, &data).map_err(flowkit::Error::from)?;
         say!("{}", fitted.report);
         let (flow, seconds) = (fitted.flow, began.elapsed().as_secs_f64());
 
@@ -434,13 +431,13 @@ fn fit(args: &Args) -> Result<(), Failure> {
     let numbers = train.select(&described(args, &train))?;
     let mut maps = numbers.column_maps()?;
     for name in &args.real {
-        numbers.set_map(&mut maps, name, ColumnMap::real(), false)?;
+        numbers.set_map(&mut maps, name, ColumnMap::real())?;
     }
     for name in &args.positive {
-        numbers.set_map(&mut maps, name, ColumnMap::positive(0.0), false)?;
+        numbers.set_map(&mut maps, name, ColumnMap::positive(0.0))?;
     }
     for (name, lower, upper) in &args.bounded {
-        numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper), false)?;
+        numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper))?;
     }
     let conditions =
         if args.given.is_empty() { None } else { Some(train.conditions(&args.given)?) };

@@ -55,8 +55,8 @@ use crate::bijector::{BlockwiseConfig, MultiScaleConfig};
 use crate::conditioner::AnyNetConfig;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
-    ColumnsConfig, ElementwiseConfig, Exp, IntervalConfig, LeakyReluConfig, LogitConfig,
-    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    ColumnsConfig, ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig,
+    Sigmoid, Softplus, Tanh,
 };
 use crate::law::AnyLawConfig;
 use crate::linear::{
@@ -87,8 +87,6 @@ crate::choice! {
         LeakyRelu(LeakyReluConfig),
         /// [`Logit`](crate::Logit).
         Logit(LogitConfig),
-        /// [`Interval`](crate::Interval).
-        Interval(IntervalConfig),
         /// [`Coupling`](crate::Coupling).
         Coupling(CouplingConfig<AnyLawConfig, AnyNetConfig>),
         /// [`MaskedCoupling`](crate::MaskedCoupling).

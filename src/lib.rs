@@ -45,7 +45,7 @@
 //! | moving elements | [`Permutation`], [`Swap`], [`Partition`], [`Squeeze`] |
 //! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | the columns of a table, each by a map of its own | [`Columns`], [`ColumnMap`], [`data::Table::column_maps`] |
-//! | intervals and half-lines | [`Interval`], [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
+//! | intervals and half-lines | [`Columns`], [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | priors | [`StandardNormal`], [`DiagonalNormal`], [`MultivariateNormal`], [`NormalMixture`], [`ConditionalNormal`], [`StandardLogistic`], [`StudentT`], [`Uniform`], [`UniformBox`] |
 //! | conditions | [`Context`], [`Features`], [`Flow::given`] |
@@ -150,9 +150,8 @@ pub use conditioner::{
 pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    ColumnMap, Columns, ColumnsConfig, Elementwise, ElementwiseConfig, Exp, Interval,
-    IntervalConfig, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
-    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    ColumnMap, Columns, ColumnsConfig, Elementwise, ElementwiseConfig, Exp, LeakyRelu,
+    LeakyReluConfig, Logit, LogitConfig, ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use encoder::{
     Encoder, EncoderConfig, ImageEncoder, ImageEncoderConfig, SeriesEncoder, SeriesEncoderConfig,

@@ -27,7 +27,7 @@ pub use crate::conditioner::{
 };
 pub use crate::coupling::CouplingConfig;
 pub use crate::data::TwoMoons;
-pub use crate::elementwise::{IntervalConfig, LogitConfig, ScalarAffineConfig, Sigmoid};
+pub use crate::elementwise::{ColumnMap, ColumnsConfig, LogitConfig, ScalarAffineConfig, Sigmoid};
 pub use crate::encoder::{
     ImageEncoderConfig, SeriesEncoderConfig, SetEncoderConfig, StandardizedConfig,
     VectorEncoderConfig,

@@ -162,14 +162,14 @@ impl ColumnMap {
         }
     }
 
-    /// Whether the map accepts a number: it is finite and between the bounds.
+    /// Whether the map accepts a number: it is finite and between the bounds, and still is if
+    /// number and bounds are rounded to float32.
     pub fn accepts(&self, x: f64) -> bool {
+        let (lower, upper) = self.interval();
+        let rounded = |value: f64| value as f32;
         x.is_finite()
-            && match *self {
-                Self::Real { .. } | Self::Circular { .. } => true,
-                Self::Positive { lower, .. } => x > lower,
-                Self::Bounded { lower, upper, .. } => x > lower && x < upper,
-            }
+            && (lower < x && x < upper)
+            && (rounded(lower) < rounded(x) && rounded(x) < rounded(upper))
     }
 
     /// The numbers that the map accepts, as an interval.
@@ -265,6 +265,12 @@ config! {
 }
 
 impl ColumnsConfig {
+    /// Columns between two bounds each: `(lower, upper)`.
+    pub fn bounded(bounds: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let map = |(lower, upper)| ColumnMap::bounded(lower, upper);
+        Self::new(bounds.into_iter().map(map).collect())
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors

@@ -34,7 +34,6 @@
 
 pub mod columns;
 pub mod exp;
-pub mod interval;
 pub mod leaky_relu;
 pub mod logit;
 pub mod scalar_affine;
@@ -52,7 +51,6 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::{ColumnMap, Columns, ColumnsConfig};
 pub use exp::Exp;
-pub use interval::{Interval, IntervalConfig};
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
 pub use logit::{Logit, LogitConfig};
 pub use scalar_affine::{ScalarAffine, ScalarAffineConfig};

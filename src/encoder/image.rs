@@ -119,7 +119,7 @@ impl EncoderConfig<4> for ImageEncoderConfig {
     }
 }
 
-/// Encoder of series. The formulas head this module.
+/// Encoder of images. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ImageEncoder {
     /// The convolutions, first to last.

@@ -1,5 +1,5 @@
-//! Neural spline flow on vectors: rational-quadratic splines with matrices between them. The first
-//! choice for tables.
+//! Neural spline flow on vectors: rational-quadratic splines with matrices between them. For tables
+//! and other vectors.
 //! ```text
 //! n_steps times   norm and matrix, or not ([`LinearKind`])
 //!   Coupling        one half: spline, theta = res_net(other half, context)

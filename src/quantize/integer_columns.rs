@@ -1,6 +1,6 @@
 //! Integer columns of a table, dequantized; the other columns stay as they are.
 //! ```text
-//! lift     y_j = x_j + u_j,  u_j ~ U[0, 1)    in the integer columns; y_j = x_j elsewhere
+//! lift     y_j = x_j + u_j,  u_j ~ U(0, 1)    in the integer columns; y_j = x_j elsewhere
 //!          log_weight = 0,  NaN if an x_j is no integer or is too large
 //! lower    x_j = ⌊y_j⌋                        in the integer columns
 //! ln P(x)  ≥ E_u [ ln p(y) ]                  the probability of the integers, together with the
@@ -10,11 +10,12 @@
 //! places narrow peaks on them, and its likelihood says nothing. With noise of the width of a cell,
 //! the expectation is a lower bound on the log-probability.
 //!
-//! The lifted column lies in `[least, most + 1)`. [`ColumnMap::bounded`](crate::ColumnMap::bounded)
+//! The lifted column lies in `(least, most + 1)`, without the ends. [`ColumnMap::bounded`](crate::ColumnMap::bounded)
 //! and [`ColumnMap::positive`](crate::ColumnMap::positive) map it to the real line.
 //!
 //! # Numerics
-//! `lower(lift(x))` is `x`: where `x + u` would round to `x + 1`, `y` is a value before it. An
+//! `lower(lift(x))` is `x`, and `y` is neither `x` nor `x + 1`, where the map of a column may have
+//! its bound: where `x + u` would round to one of them, `y` is a value of the type beside it. An
 //! integer of magnitude up to 2^16 in float32, 2^45 in float64, has at least 256 values of its type
 //! in its cell, as the levels of the other dequantizations have. A larger one is an error: divide
 //! the column, and treat it as real, or use float64.
@@ -46,7 +47,7 @@
 //! ```
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::error::{ConfigError, FlowError, ShapeError};
@@ -56,6 +57,7 @@ use crate::flow::surjection::Surjection;
 use crate::tensor::channels::{select, unselect};
 use crate::tensor::float_limits::machine_epsilon;
 use crate::tensor::per_example::zero_log_det;
+use crate::tensor::uniform::open_interval;
 
 const NAME: &str = "IntegerColumnsConfig";
 
@@ -151,7 +153,7 @@ impl Surjection<2> for IntegerColumns {
     /// `[batch, integer columns]`.
     fn noise(&self, x: &Tensor<2>, dtype: DType) -> Tensor<2> {
         let shape = [x.dims()[0], self.columns.len()];
-        Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (&x.device(), dtype))
+        open_interval(shape, &x.device(), dtype)
     }
 
     fn lift(&self, x: Tensor<2>, noise: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
@@ -159,14 +161,16 @@ impl Surjection<2> for IntegerColumns {
         let refused = wrong(integers).max_dim(1).squeeze_dim::<1>(1).greater_elem(0.0);
         let log_weight = zero_log_det(&noise);
         let y = self.map(x, |x| {
+            // Between one and two spacings of the type at `x`. At 0, where there is none, a sum
+            // with noise in (0, 1) is exact.
+            let step =
+                |x: &Tensor<2>| x.clone().abs().mul_scalar(0.75 * machine_epsilon(x.dtype()));
             let next = x.clone().add_scalar(1.0);
-            // Between one and two spacings before `next`, on either side of 0. Before 0, `x + u`
-            // is exact.
-            let step = next.clone().abs().mul_scalar(0.75 * machine_epsilon(next.dtype()));
-            let last = next.clone() - step;
-            let y = x + noise;
-            let over = y.clone().detach().greater_equal(next);
-            y.mask_where(over, last)
+            let (first, last) = (x.clone() + step(&x), next.clone() - step(&next));
+            let y = x.clone() + noise;
+            let reached = y.clone().detach();
+            let (under, over) = (reached.clone().lower_equal(x), reached.greater_equal(next));
+            y.mask_where(under, first).mask_where(over, last)
         });
         (y, log_weight.mask_fill(refused, f64::NAN))
     }

@@ -34,3 +34,16 @@ impl<const D: usize> Cells<D> {
         self.start.clone().neg().add_scalar(1.0).sub_scalar(self.half).log()
     }
 }
+
+/// Uniform numbers in (0, 1): the middles of `2^23` cells in float32, `2^52` in float64, each of
+/// which is a number of its type.
+pub fn open_interval<const D: usize>(
+    shape: [usize; D],
+    device: &Device,
+    dtype: DType,
+) -> Tensor<D> {
+    let bits = if dtype == DType::F64 { 52 } else { 23 };
+    let cells = 2f64.powi(bits);
+    let start = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, dtype));
+    start.mul_scalar(cells).floor().add_scalar(0.5).mul_scalar(1.0 / cells)
+}

@@ -255,11 +255,6 @@ pub fn layers() -> Vec<Example> {
         layer!(CouplingConfig::new(affine(), mlp()), VECTOR, ["law", "net"]),
         layer!(ElementwiseConfig::new(AnyLawConfig::from(MixLogCdfConfig::new(2))), IMAGE, ["law"]),
         layer!(HouseholderConfig::new(2), [1, 4], ["n_reflections"]),
-        layer!(
-            IntervalConfig::new(vec![0.0, 0.5, -2.0], vec![1.0, 3.0, 2.0]),
-            VECTOR,
-            ["lower", "upper"]
-        ),
         layer!(LeakyReluConfig::new(), IMAGE, []),
         layer!(LogitConfig::new(), IMAGE, []),
         layer!(

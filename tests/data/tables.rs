@@ -10,7 +10,7 @@ use flowkit::data::Table;
 use flowkit::data::table::{Column, CsvConfig, Missing, TableError, Values};
 use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitConfig, FitData, FitDataError, FitError, Progress};
-use flowkit::{Density, Flow, StandardNormal};
+use flowkit::{ColumnsConfig, Density, Flow, StandardNormal};
 
 use crate::{file, folder};
 
@@ -27,7 +27,7 @@ fn read(config: &CsvConfig, text: &str) -> Result<Table, TableError> {
 /// A column `x` whose numbers are checked to lie between two bounds.
 fn within(x: &[f64], lower: f64, upper: f64) -> Result<Table, TableError> {
     let table = Table::new(vec![Column::numbers("x", x.to_vec())])?;
-    table.check_within(&[lower], &[upper]).map(|()| table)
+    table.check_columns(&ColumnsConfig::bounded([(lower, upper)])).map(|()| table)
 }
 
 #[test]
@@ -164,11 +164,11 @@ fn bad_choices_are_named() {
         (within(&[0.5, 0.5, 0.99999999], 0.0, 1.0), &["row 3", "\"x\"", "found 0.99999999"]),
         (within(&[0.5, 0.5, 1.5], 0.0, 1.0), &["row 3", "\"x\"", "found 1.5"]),
         (
-            table.check_within(&[0.0], &[1.0]).map(|()| table.clone()),
-            &["a bound for each of 3 columns, found 1"],
+            table.check_columns(&ColumnsConfig::bounded([(0.0, 1.0)])).map(|()| table.clone()),
+            &["a map for each of 3 columns, found 1"],
         ),
         (
-            table.check_within(&[-1e9; 3], &[1e9; 3]).map(|()| table.clone()),
+            table.check_columns(&ColumnsConfig::bounded([(-1e9, 1e9); 3])).map(|()| table.clone()),
             &["numbers", "\"kind\""],
         ),
         (Table::new(Vec::new()), &["at least one column"]),

@@ -5,7 +5,7 @@ use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdf, MixLogCdfConf
 use flowkit::model::linear_kind::LinearLayers;
 use flowkit::model::nsf::NsfTransform;
 use flowkit::model::{LinearKind, NsfConfig, NsfForm};
-use flowkit::testing::Inputs::{self, Closed, Open, Real, Symmetric};
+use flowkit::testing::Inputs::{self, Closed, Open, Real};
 use flowkit::testing::{Conformance, SampleContext};
 use flowkit::*;
 
@@ -173,13 +173,6 @@ fn elementwise() -> Vec<Case> {
             layer(&ColumnsConfig::new(maps), [1, 3], d)
         }),
         case("Invert<Columns>", [1, 4], Real(3.0), |d| Invert::new(layer(&columns(), [1, 4], d))),
-        case("Interval", [1, 2], Symmetric, |d| {
-            layer(&IntervalConfig::new(vec![-1.0; 2], vec![1.0; 2]), [1, 2], d)
-        }),
-        case("Interval of images", [1, 2, 1, 3], Symmetric, |d| {
-            let config = IntervalConfig::new(vec![-1.0, -4.5], vec![1.0, 1.25]);
-            layer(&config, [1, 2, 1, 3], d)
-        }),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
     ]

@@ -217,29 +217,12 @@ pub enum TableError {
         /// The weight.
         found: f64,
     },
-    /// A number that is not between its bounds, for example one on a bound.
-    #[error(
-        "row {row}: expected a number between {lower} and {upper}, without these, in column \
-         {column:?}, found {found}"
-    )]
-    NotWithin {
-        /// The name of the column.
-        column: String,
-        /// The row, from 1.
-        row: usize,
-        /// The lower bound.
-        lower: f64,
-        /// The upper bound.
-        upper: f64,
-        /// The number.
-        found: f64,
-    },
-    /// Another number of bounds than of columns.
-    #[error("expected a bound for each of {}, found {found}", counted(*expected, "column"))]
-    BoundCount {
+    /// Another number of maps than of columns.
+    #[error("expected a map for each of {}, found {found}", counted(*expected, "column"))]
+    MapCount {
         /// Number of columns.
         expected: usize,
-        /// Number of bounds.
+        /// Number of maps.
         found: usize,
     },
     /// A share that leaves one of two parts without a row.
@@ -255,7 +238,8 @@ pub enum TableError {
     },
     /// A number that the map of its column does not accept.
     #[error(
-        "row {row}: expected a number in ({lower}, {upper}) in column {column:?}, found {found}"
+        "row {row}: expected a number between {lower} and {upper}, without these, in column \
+         {column:?}, found {found}"
     )]
     Outside {
         /// The name of the column.

@@ -213,13 +213,36 @@ impl Table {
         Ok(ColumnMaps { columns, rows: self.len() })
     }
 
-    /// Gives a column another map, standardised by the values of this table. A column of integers
-    /// that is treated as real numbers is no longer dequantized if `integer` is `false`.
+    /// Gives a column another map, standardised by the values of this table. Its numbers are
+    /// treated as real ones, without noise, whatever they look like.
     ///
     /// # Errors
-    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Outside`] and
-    /// [`TableError::NotInteger`] for a value that the map does not accept.
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], and [`TableError::Outside`] for a value
+    /// that the map does not accept.
     pub fn set_map(
+        &self,
+        maps: &mut ColumnMaps,
+        name: &str,
+        map: ColumnMap,
+    ) -> Result<(), TableError> {
+        self.choose(maps, name, map, false)
+    }
+
+    /// Gives a column of integers another map, standardised by the values of this table. The map is
+    /// that of the dequantized numbers: an integer stands for the cell from it to the next.
+    ///
+    /// # Errors
+    /// Those of [`Table::set_map`], and [`TableError::NotInteger`].
+    pub fn set_integer_map(
+        &self,
+        maps: &mut ColumnMaps,
+        name: &str,
+        map: ColumnMap,
+    ) -> Result<(), TableError> {
+        self.choose(maps, name, map, true)
+    }
+
+    fn choose(
         &self,
         maps: &mut ColumnMaps,
         name: &str,
@@ -241,6 +264,20 @@ impl Table {
         (column.map, column.integer) = (map.standardised(&middles), integer);
         column.reason = Reason::Set;
         Ok(())
+    }
+
+    /// Checks that every number is one that the map of its column in `layer` accepts.
+    ///
+    /// # Errors
+    /// [`TableError::Outside`] names row and column; [`TableError::Text`];
+    /// [`TableError::MapCount`] unless there is one map for each column.
+    pub fn check_columns(&self, layer: &ColumnsConfig) -> Result<(), TableError> {
+        let (expected, found) = (self.columns().len(), layer.maps.len());
+        if found != expected {
+            return Err(TableError::MapCount { expected, found });
+        }
+        let mut columns = self.names().zip(&layer.maps);
+        columns.try_for_each(|(name, map)| check(name, self.numbers(name)?, map, false))
     }
 
     /// Checks that the columns are those of `maps`, in their order, and that each value is one that

@@ -227,35 +227,6 @@ impl Table {
         self.columns.iter().try_for_each(|column| numbers(column).map(|_| ()))
     }
 
-    /// Checks that the numbers of each column lie between the bounds of that column, without the
-    /// bounds themselves, and still do when they are rounded to float32. So does
-    /// [`Interval`](crate::Interval) require them.
-    ///
-    /// # Errors
-    /// [`TableError::NotWithin`] names the first row and column; [`TableError::Text`];
-    /// [`TableError::BoundCount`] unless there is one pair of bounds for each column.
-    pub fn check_within(&self, lower: &[f64], upper: &[f64]) -> Result<(), TableError> {
-        let expected = self.columns.len();
-        if let Some(found) = [lower.len(), upper.len()].into_iter().find(|&n| n != expected) {
-            return Err(TableError::BoundCount { expected, found });
-        }
-        self.check_numbers()?;
-        for row in 0..self.len() {
-            for ((column, &lower), &upper) in self.columns.iter().zip(lower).zip(upper) {
-                let found = numbers(column)?[row];
-                let rounded = |value: f64| f64::from(value as f32);
-                let within = |lower: f64, found: f64, upper: f64| lower < found && found < upper;
-                if !(within(lower, found, upper)
-                    && within(rounded(lower), rounded(found), rounded(upper)))
-                {
-                    let (column, row) = (column.name.clone(), row + 1);
-                    return Err(TableError::NotWithin { column, row, lower, upper, found });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Checks that a density can describe the columns of numbers: none is constant, and no two are
     /// the same.
     ///

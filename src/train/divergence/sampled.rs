@@ -38,7 +38,8 @@ impl<T, C> Sampled<'_, T, C> {
         let (n, device, dtype) = (x.dims()[0], x.device(), x.dtype());
         let missing = |_| Tensor::full([n], f32::NAN, (&device, dtype));
         let nats = checked_log_density(self.target, x).unwrap_or_else(missing);
-        if self.temperature == 1.0 { nats } else { nats.div_scalar(self.temperature) }
+        // A product, not a quotient: the gradient of burn's `div_scalar` rounds the divisor to f32.
+        if self.temperature == 1.0 { nats } else { nats.mul_scalar(1.0 / self.temperature) }
     }
 
     /// Checks the settings and the condition, without copying anything from the device.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use flowkit::IntervalConfig;
+use flowkit::ColumnsConfig;
 use flowkit::data::table::{Table, TableError};
 
 use super::Failure;
@@ -47,11 +47,12 @@ impl Simulations {
         let parameters = table.select(&names(&table, PARAMETER, path)?)?;
         let data = table.select(&names(&table, DATA, path)?)?;
         let bounds = bounds(parameters.columns().len(), lower, upper)?;
-        let interval = IntervalConfig::new(bounds[0].clone(), bounds[1].clone());
-        interval.validate().map_err(flowkit::Error::from)?;
+        let columns =
+            ColumnsConfig::bounded(bounds[0].iter().copied().zip(bounds[1].iter().copied()));
+        columns.validate().map_err(flowkit::Error::from)?;
         let in_file =
             |source: TableError| Failure::Within { path: path.into(), source: source.into() };
-        parameters.check_within(&bounds[0], &bounds[1]).map_err(in_file)?;
+        parameters.check_columns(&columns).map_err(in_file)?;
         data.check_numbers().map_err(in_file)?;
         parameters.check_varied().map_err(in_file)?;
         Ok((Self { parameters, data }, bounds))
