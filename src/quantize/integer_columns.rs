@@ -10,8 +10,11 @@
 //! places narrow peaks on them, and its likelihood says nothing. With noise of the width of a cell,
 //! the expectation is a lower bound on the log-probability.
 //!
-//! The lifted column lies in `(least, most + 1)`, without the ends. [`ColumnMap::bounded`](crate::ColumnMap::bounded)
-//! and [`ColumnMap::positive`](crate::ColumnMap::positive) map it to the real line.
+//! The lifted column lies in `(least, most + 1)`, without the ends. [`ColumnMap::bounded`] and
+//! [`ColumnMap::positive`] map it to the real line.
+//!
+//! [`ColumnMap::bounded`]: crate::ColumnMap::bounded
+//! [`ColumnMap::positive`]: crate::ColumnMap::positive
 //!
 //! # Numerics
 //! `lower(lift(x))` is `x`, and `y` is neither `x` nor `x + 1`, where the map of a column may have
