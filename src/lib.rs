@@ -139,13 +139,13 @@ pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::GradientMemory;
 pub use bijector::{
-    Bijector, Block, Blockwise, BlockwiseConfig, Boxed, LayerConfig, Leaf, MultiScaleConfig, Plan,
-    Rearrange, ShapeMap, Site,
+    Bijector, Block, Blockwise, BlockwiseConfig, Boxed, ChainRule, ChainRuleConfig, LayerConfig,
+    Leaf, MultiScaleConfig, Plan, Reading, Rearrange, ShapeMap, Site,
 };
 pub use conditioner::{
-    Activation, AnyNet, AnyNetConfig, ConvResNet, ConvResNetConfig, ConvStyle, GatedNet,
-    GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite,
-    OutputActivation, ResNet, ResNetConfig, ZeroConv, ZeroConvConfig,
+    Activation, AngleNet, AngleNetConfig, AnyNet, AnyNetConfig, ConvResNet, ConvResNetConfig,
+    ConvStyle, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, Net,
+    NetConfig, NetSite, OutputActivation, ResNet, ResNetConfig, ZeroConv, ZeroConvConfig,
 };
 pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
@@ -174,9 +174,10 @@ pub use linear::{
 };
 pub use prior::{
     BoxBound, ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, DiagonalNormalConfig,
-    MultivariateNormal, MultivariateNormalConfig, NormalMixture, NormalMixtureConfig, Prior,
-    PriorConfig, ReparametrisedPrior, StandardLogistic, StandardNormal, StudentT, StudentTConfig,
-    Uniform, UniformBox, UniformBoxConfig,
+    ElementPrior, MultivariateNormal, MultivariateNormalConfig, NormalMixture, NormalMixtureConfig,
+    NormalOrUniform, NormalOrUniformConfig, Prior, PriorConfig, ReparametrisedPrior,
+    StandardLogistic, StandardNormal, StudentT, StudentTConfig, Uniform, UniformBox,
+    UniformBoxConfig,
 };
 pub use quantize::{
     BitDepth, IntegerColumns, IntegerColumnsConfig, UniformDequantization,

@@ -10,6 +10,7 @@
 pub mod blockwise;
 pub mod boxed;
 pub mod chain;
+pub mod chain_rule;
 pub mod choice;
 pub mod compose;
 pub mod drive;
@@ -28,6 +29,7 @@ pub mod visit;
 
 pub use blockwise::{Block, Blockwise, BlockwiseConfig};
 pub use chain::{Chain, Entry, Member, Members};
+pub use chain_rule::{ChainRule, ChainRuleConfig, Reading};
 pub use drive::{Direction, Drive, Leaf, Rearrange};
 pub use multi_scale_config::MultiScaleConfig;
 pub use shape::ShapeMap;

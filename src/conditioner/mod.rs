@@ -3,6 +3,7 @@
 //! A network implements [`Net`], and its configuration implements [`NetConfig`], which builds it
 //! for a [`NetSite`]. A layer holds it in a [`Conditioned`], which checks and casts its inputs.
 
+pub mod angle_net;
 pub mod any_net;
 pub mod choice;
 pub mod conditioned;
@@ -17,6 +18,7 @@ pub mod res_net;
 pub mod theta_init;
 pub mod zero_conv;
 
+pub use angle_net::{AngleNet, AngleNetConfig};
 pub use any_net::{AnyNet, AnyNetConfig};
 pub use conditioned::Conditioned;
 pub use conv_res_net::{ConvResBlock, ConvResNet, ConvResNetConfig};

@@ -9,6 +9,7 @@
 pub mod affine;
 pub mod any_law;
 pub mod bernstein;
+pub mod categorical;
 pub mod choice;
 pub mod circular_spline;
 mod components;
@@ -29,6 +30,7 @@ use crate::tensor::per_example::{flatten, sum_event};
 pub use affine::{Affine, AffineConfig};
 pub use any_law::{AnyLaw, AnyLawConfig};
 pub use bernstein::{Bernstein, BernsteinConfig};
+pub use categorical::{Categorical, CategoricalConfig};
 pub use circular_spline::{CircularSpline, CircularSplineConfig};
 pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};

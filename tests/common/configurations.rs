@@ -241,6 +241,16 @@ pub fn layers() -> Vec<Example> {
             VECTOR,
             &["blocks"],
         ),
+        layer(
+            "ChainRuleConfig",
+            ChainRuleConfig::new(
+                vec![(1, Reading::Number)],
+                ElementwiseConfig::new(affine()),
+                ElementwiseConfig::new(affine()),
+            ),
+            VECTOR,
+            &["elements", "first", "then"],
+        ),
         layer!(ChannelMatrixConfig::new(), [1, 4], []),
         layer!(
             ColumnsConfig::new(vec![
@@ -286,6 +296,7 @@ pub fn parts() -> Vec<Example> {
     vec![
         law("AffineConfig", AffineConfig::new(AffineForm::Additive), &["form"]),
         law("BernsteinConfig", BernsteinConfig::new(4), &["degree"]),
+        law("CategoricalConfig", CategoricalConfig::new(3), &["n_classes"]),
         law("CircularSplineConfig", CircularSplineConfig::new(4), &["n_bins"]),
         law("GaussianizationConfig", GaussianizationConfig::new(3), &["n_components"]),
         law("MixLogCdfConfig", MixLogCdfConfig::new(3), &["n_components"]),
@@ -320,6 +331,7 @@ pub fn parts() -> Vec<Example> {
             |config| config.build(&Site::<2>::new(VECTOR, &Device::flex())).unwrap().num_params(),
         ),
         plain!(IntegerColumnsConfig::new(vec![0, 2]), ["columns"]),
+        plain!(NormalOrUniformConfig::new(vec![ElementPrior::Normal; 3]), ["elements"]),
         plain!(StudentTConfig::new(3.0), ["degrees"]),
         plain!(UniformBoxConfig::between(-1.0, vec![1.0, 2.0, 3.0]), ["lower", "upper"]),
         plain!(UniformDequantizationConfig::new(), []),
@@ -331,6 +343,7 @@ pub fn parts() -> Vec<Example> {
 pub fn networks() -> Vec<Example> {
     let any = AnyNetConfig::from(MlpConfig::new([3]));
     let own = vec![
+        net("AngleNetConfig", AngleNetConfig::new(mlp()), VECTOR, &["net"]),
         net!(ConvResNetConfig::new(), IMAGE, []),
         net!(GatedNetConfig::new(4, 1), IMAGE, ["n_filters", "n_blocks"]),
         net!(GlowNetConfig::new(), IMAGE, []),
@@ -435,6 +448,16 @@ pub fn models() -> Vec<Example> {
             &["image", "n_scales", "n_steps"],
             GlowConfig::num_params,
             glow,
+        ),
+        layer!(CircularNsfConfig::new(2), VECTOR, ["n_steps"]),
+        layer!(
+            MixedNsfConfig::new(vec![
+                RowElement::Real,
+                RowElement::Angle,
+                RowElement::Class { n: 3 },
+            ]),
+            VECTOR,
+            ["elements"]
         ),
         layer!(MafConfig::new(2), VECTOR, ["n_layers"]),
         layer!(NsfConfig::new(2), VECTOR, ["n_steps"]),

@@ -14,6 +14,7 @@ use super::autoregressive::autoregressive;
 use super::blocks::blocks;
 use super::flow_plus_plus::flow_plus_plus;
 use super::laws::laws;
+use super::mixed::of_kinds;
 use super::networks::networks;
 use super::scales::{glow, multi_scale};
 use crate::build::{fixed, fixed_image, layer};
@@ -134,6 +135,7 @@ pub fn cases() -> Vec<Case> {
         autoregressive(),
         inverted(),
         composed(),
+        of_kinds(),
         multi_scale(),
         glow(),
         flow_plus_plus(),

@@ -6,6 +6,7 @@ mod blocks;
 mod cases;
 mod flow_plus_plus;
 mod laws;
+mod mixed;
 mod networks;
 mod scales;
 
