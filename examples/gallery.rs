@@ -1,14 +1,15 @@
-//! Eight shapes of points in a plane, each learned with every law, as one picture of densities.
+//! Eight shapes of points in a plane, each learned with five laws, as one picture of densities.
 //!
 //! ```text
 //! cargo run --release --example gallery                    under a minute on two cores
-//! cargo run --release --example gallery -- --steps 3000    the picture of the documentation
+//! cargo run --release --example gallery -- --steps 3000    sharper densities
 //! ```
 //! Expected last line: `report          out/gallery/report.json`. For each shape and law, the
-//! report has the held-out nats and the integral of the density over a grid, which must be 1.
+//! report has the mean log-density of a point that was not trained on, in nats, and the integral of
+//! the density over a grid, which is 1 up to the error of the grid.
 //!
-//! What it teaches: what each law can represent with few couplings, and that the density of a flow
-//! is one: it integrates to 1, whatever it has learned.
+//! What it teaches: what each law can represent with few couplings, and that a flow is a density
+//! whatever it has learned: it integrates to 1.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use plotters::prelude::*;
 use serde_json::{Value, json};
 
 #[derive(Parser)]
-#[command(about = "Eight planes, every law: densities and their integrals")]
+#[command(about = "Eight shapes in a plane, five laws: densities and their integrals")]
 struct Args {
     /// Updates of each fit
     #[arg(long, default_value_t = 150)]

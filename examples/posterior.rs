@@ -6,8 +6,8 @@
 //!     --lower -1 --upper 1 --samples 10000 --out DIR
 //! cargo run --release --example posterior -- --help
 //! ```
-//! The file of simulations has columns `parameter_*`, drawn from a uniform prior between `--lower`
-//! and `--upper`, and columns `data_*`, what the simulator made of them. An observation has the
+//! The file of simulations has columns `parameter_*`, samples of a prior between `--lower` and
+//! `--upper`, and columns `data_*`, what the simulator made of them. An observation has the
 //! same columns `data_*` and one row. With `--observations DIR` in place of `--observation`, there
 //! is a posterior for each observation below a folder.
 //!
@@ -16,7 +16,10 @@
 //! | `posterior.csv`, or `posteriors/NAME.csv` | samples, in columns `parameter_*` |
 //! | `corner.svg` | histograms and pairs of the first observation's samples |
 //! | `ranks.svg`, `coverage.svg` | calibration on simulations that were not trained on |
-//! | `report.json` | likelihoods, p-values, settings |
+//! | `report.json` | log-densities of true parameters in nats, p-values, settings |
+//!
+//! A p-value below 0.01 says that the posteriors do not have the right width or place (of the `d`
+//! values of the ranks, the smallest below `0.01/d`): add simulations, or see `docs/posteriors.md`.
 //!
 //! What it teaches: a flow whose condition is embedded by a network, bounded parameters, an
 //! ensemble of flows, and how to check that the posteriors have the width that they claim.
@@ -59,7 +62,7 @@ struct Args {
     /// Lower bounds of the parameters: one for all, or one for each, with commas
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, required = true)]
     lower: Vec<f64>,
-    /// Upper bounds of the parameters
+    /// Upper bounds of the parameters, as the lower ones
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, required = true)]
     upper: Vec<f64>,
     /// Samples of each posterior

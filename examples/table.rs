@@ -9,7 +9,11 @@
 //! ```
 //! Expected last line: `report          out/table/report.json`. The folder then holds the report,
 //! `samples.csv` with the header of the data, `corner.svg`, and the model: `model.json` and
-//! `model.safetensors`.
+//! `model.safetensors`. `--score` writes `scores.csv` to `--out`, with the log-density of each row
+//! in nats; low ones are unusual rows.
+//!
+//! The nats of the test are the mean log-density of a row, in the units of the columns, and higher
+//! is better. A flow that is not above the Gaussian has learned nothing beyond it.
 //!
 //! What it teaches: a table and the maps of its columns, a flow by name, columns of integers and
 //! columns as a condition, a fit, a held-out likelihood beside that of a Gaussian, and a model that
@@ -50,22 +54,23 @@ struct Args {
     /// Rows to test on, instead of a fifth of the data
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
-    /// The columns to describe, separated by commas; all columns of numbers if not given
+    /// The columns to describe, separated by commas; by default all columns of numbers, without
+    /// those of `--given` and `--weights`
     #[arg(long, value_delimiter = ',')]
     columns: Vec<String>,
-    /// Columns that the density is conditional on; numbers or text
+    /// Columns that the density is conditional on: numbers or text, not among those described
     #[arg(long, value_delimiter = ',')]
     given: Vec<String>,
-    /// A column with the weight of each row
+    /// A column with the weight of each row, 0 or more
     #[arg(long, value_name = "COLUMN")]
     weights: Option<String>,
     /// Columns that are treated as real numbers, whatever their values look like
     #[arg(long, value_delimiter = ',')]
     real: Vec<String>,
-    /// Columns above 0, of which the logarithm is taken
+    /// Real columns above 0, of which the logarithm is taken
     #[arg(long, value_delimiter = ',')]
     positive: Vec<String>,
-    /// Columns between two bounds: NAME=LOWER:UPPER
+    /// Real columns between two bounds, which no value reaches: NAME=LOWER:UPPER
     #[arg(long, value_delimiter = ',', value_parser = bounds)]
     bounded: Vec<(String, f64, f64)>,
     /// Leave out rows with a missing value
@@ -77,7 +82,7 @@ struct Args {
     /// Largest number of epochs
     #[arg(long, default_value_t = 200)]
     epochs: u64,
-    /// Largest time of the fit, in seconds
+    /// Largest time of the fit, in seconds; it ends before if the held-out rows stop gaining
     #[arg(long, default_value_t = 40.0)]
     seconds: f64,
     /// Rows of an update

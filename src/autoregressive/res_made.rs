@@ -2,15 +2,16 @@
 //! the elements before it.
 //! ```text
 //! h = (W ∘ M)·x + b + φ(V·context + c)                      F elements
-//! blocks times   r = (W_1 ∘ M_h)·φ(h) + b_1 + V_c·context + c_c
+//! n_blocks times r = (W_1 ∘ M_h)·φ(h) + b_1 + V_c·context + c_c
 //!                h = h + (W_2 ∘ M_h)·drop(φ(r)) + b_2
 //! theta = (W_o ∘ M_o)·h + b_o                               params·D outputs, ordered by
 //!                                                           parameter, then by element
 //! ```
-//! Without a condition, its terms are left out. `M` masks all weights of `x` if there is a single
-//! element; they are not trained then. The degrees of the units, which define the masks,
-//! are those of [`Made`](super::Made). All hidden layers have the same degrees, so a unit and its
-//! residual depend on the same elements.
+//! `∘` multiplies by a mask, `φ` is the nonlinearity, `drop` dropout. Without a condition, the
+//! terms of `V` and `V_c` are left out. `M` masks all weights of `x` if there is a single element;
+//! they are not trained then. The degrees of the units, which define the masks, are those of
+//! [`Made`](super::Made). All hidden layers have the same degrees, so a unit and its residual
+//! depend on the same elements.
 //!
 //! # Initialisation
 //! `W_o = 0`, and `b_o` holds the law's initial parameters ([`NetSite::theta_init`]). `W_2` and

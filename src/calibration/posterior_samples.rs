@@ -9,7 +9,7 @@ use super::CalibrationError;
 use crate::context::{Context, ContextPart};
 use crate::error::FlowError;
 
-/// Samples that are asked for at once.
+/// Samples that are requested at once.
 const BLOCK: usize = 1 << 14;
 
 /// True parameters of simulations, and for each of them samples of a density given the observation.
@@ -41,8 +41,8 @@ impl PosteriorSamples {
     ///
     /// `parameters [n, d]` and `observed`, with one row for each of them, are simulations. `sample`
     /// returns one sample for each row of a condition, whose number is its second argument:
-    /// `|observed, n| model.given(observed).sample(n)`. Rows are asked for in blocks, each
-    /// observation `per_observation` times.
+    /// `|observed, n| model.given(observed).sample(n)`. It is called for blocks of rows, in which
+    /// each observation occurs `per_observation` times.
     ///
     /// # Errors
     /// Those of `sample`; tensors that do not fit each other, or are not finite; no row or sample.

@@ -4,7 +4,7 @@
 //! u_ij = (r_ij + v)/(L + 1),  v ~ U[0, 1)     uniform if the density is calibrated
 //! ```
 //! A histogram of the ranks shows what is wrong: a `∪` means too narrow densities, a `∩` too wide
-//! ones, a slope a bias. Among equal values the rank is random.
+//! ones, a rising slope samples that are too low. Among equal values the rank is random.
 //!
 //! # Reference
 //! Talts et al. 2018.
@@ -35,7 +35,7 @@ pub struct RankHistogram {
     pub counts: Vec<usize>,
     /// Expected number.
     pub expected: f64,
-    /// The counts between which 99 of 100 bars of a calibrated density lie.
+    /// The counts between which at least 99 of 100 bars of a calibrated density lie.
     pub band: (usize, usize),
 }
 
@@ -80,8 +80,9 @@ impl Ranks {
         self.per_observation
     }
 
-    /// The Kolmogorov-Smirnov p-value of each parameter: small if its ranks are not uniform. Of `d`
-    /// calibrated parameters, the smallest of `d` values is below `0.01/d` in one of 100 cases.
+    /// The Kolmogorov-Smirnov p-value of each parameter: small if its ranks are not uniform. If all
+    /// `d` parameters are calibrated, the smallest value is below `0.01/d` in at most one of 100
+    /// cases.
     pub fn p_values(&self) -> &[f64] {
         &self.p_values
     }

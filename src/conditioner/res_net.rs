@@ -1,11 +1,13 @@
 //! Residual network for vectors, whose blocks are gated by a condition.
 //! ```text
 //! h = W·(identity, context) + b                             F elements
-//! blocks times   r = W_2·drop(φ(W_1·φ(h) + b_1)) + b_2
+//! n_blocks times r = W_2·drop(φ(W_1·φ(h) + b_1)) + b_2
 //!                h = h + r·σ(W_c·context + b_c)             without a condition: h = h + r
 //! theta = W_o·h + b_o                                       params·transformed outputs, ordered by
 //!                                                           parameter, then by element
 //! ```
+//! `φ` is the nonlinearity, `σ` the sigmoid, `drop` dropout.
+//!
 //! # Initialisation
 //! `W_o = 0`, and `b_o` holds the law's initial parameters ([`NetSite::theta_init`]). `W_2` and
 //! `b_2` are uniform within ±1e-3, so each block is initially close to the identity, however many

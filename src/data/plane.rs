@@ -10,19 +10,22 @@ use serde::{Deserialize, Serialize};
 
 /// A shape of points in a plane. All are within about ±4.
 ///
-/// `u` and `v` are uniform on [0, 1), `e` is standard normal in each coordinate, and `k` is a
-/// uniform integer.
+/// `u` is uniform on [0, 1), `e` is standard normal in each coordinate, and `k` is a uniform
+/// integer.
 ///
 /// | shape | points |
 /// |---|---|
 /// | `Moons` | `(cos πu, sin πu)` or `(1 − cos πu, ½ − sin πu)`, minus (½, ¼), times 2, plus `e/5` |
 /// | `Rings` | radius `¾(k + 1)` for `k` in `0..4`, any angle, plus `0.08·e` |
-/// | `Spirals` | one arm of angle `3π√u` and radius `√u·3`, plus `0.1·e` |
+/// | `Spirals` | one arm of angle `3π√u` and radius `3√u`, plus `0.1·e` |
 /// | `TwoSpirals` | the same arm and its image through 0 |
 /// | `Checkerboard` | the eight squares of side 2 in ±4 whose column plus row is even |
-/// | `Pinwheel` | five blades: normal of deviation (0.3, 0.05) around (1, 0), rotated by the blade and by `e^(x − 1/4)`, times 2 |
+/// | `Pinwheel` | five blades: `(x, y)` normal of deviation (0.3, 0.05) around (1, 0), rotated by the angle `2πk/5 + e^(x − 1/4)` for `k` in `0..5`, times 2 |
 /// | `EightGaussians` | normal of deviation 0.2 around eight points of a circle of radius 2√2 |
 /// | `SwissRoll` | angle `t = 3π/2·(1 + 2u)` and radius `2t/(3π)`, plus `0.1·e` |
+///
+/// Such shapes are those of Grathwohl et al. 2019 (FFJORD), among others, here with sizes of their
+/// own.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -17,14 +17,18 @@
 //! `a` is `lower`, `b` is `upper`, `c` is `center` and `s` is `scale`; `frac(t) = t − ⌊t⌋`.
 //!
 //! The layer is the first of a flow for a table: the layers that follow get columns of one scale,
-//! without bounds. No mass lies outside the bounds of a column, since every sample is in them.
+//! without bounds. No mass lies outside the bounds of a column: a sample is between them, or rounds
+//! to one of them.
 //! Nothing is trained. [`ColumnMap::standardised`] finds `c` and `s` from data in float64, and
 //! [`Table::column_maps`](crate::data::Table::column_maps) chooses the map of each column.
 //!
 //! # Circular columns
 //! An angle, an hour or a month has no end: its largest value is next to its smallest. `Circular`
 //! maps such a column to `[−π, π)` and forgets how often it went round. A density on a circle needs
-//! layers and a prior that know the circle.
+//! layers and a prior that know the circle: [`CircularSpline`](crate::law::CircularSpline) and
+//! [`UniformBox`](crate::UniformBox). Beside other columns it needs a block of its own
+//! ([`Blockwise`](crate::Blockwise)); the blocks of the others then end in a
+//! [`Sigmoid`](crate::Sigmoid), since the box is the prior of all columns.
 //!
 //! # Numerics
 //! `x − a` and `b − x` are exact near each bound, so a column keeps its digits at both. The inverse
@@ -129,7 +133,8 @@ impl ColumnMap {
     }
 
     /// The same map with the center and the scale that give these values mean 0 and deviation 1.
-    /// Values that are constant are only centred. A circle has neither and stays as it is.
+    /// Values that are constant are only centred. A circle has neither and stays as it is. The map
+    /// must accept every value, see [`ColumnMap::accepts`].
     pub fn standardised(self, values: &[f64]) -> Self {
         let plain = self.with(0.0, 1.0);
         let n = values.len() as f64;

@@ -6,7 +6,8 @@
 //! ```
 //! `conv` has a kernel of `kernel` positions, a stride of 2 and `⌊kernel/2⌋` zeros beyond both
 //! ends, so it turns `L` positions into `⌈L/2⌉` for an odd kernel. The length of the series may
-//! differ between batches.
+//! differ between batches. The mean tells what occurs, not when: where that matters, give the time
+//! as a further channel.
 //!
 //! # Initialisation
 //! The weights of a convolution are uniform within `±√(6/fan_in)` (He et al. 2015), which keeps the

@@ -1,8 +1,8 @@
 //! Encoder of vectors: a residual network.
 //! ```text
 //! h = W·x + b                                               F elements
-//! blocks times   h = h + W_2·φ(W_1·φ(h) + b_1) + b_2
-//! code = W_o·φ(h) + b_o                                     n_features elements
+//! n_blocks times h = h + W_2·φ(W_1·φ(h) + b_1) + b_2
+//! code = W_o·h + b_o                                        n_features elements
 //! ```
 //! # Initialisation
 //! As [`ResNet`], except that `W_o` and `b_o` are uniform within `±1/√F`: a code of zeros would

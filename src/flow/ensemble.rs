@@ -3,9 +3,9 @@
 //! ln p(x) = ln( 1/M Σ_m p_m(x) )            M members
 //! sample    x from member m,  m uniform, anew for each sample
 //! ```
-//! A mixture is at least as wide as the mean of its members: where they disagree, because there are
-//! few data, it is less confident than each of them. Its mean log-likelihood is at least the mean
-//! of theirs (Jensen's inequality).
+//! The variance of a mixture is at least the mean of its members' variances, and larger where their
+//! means differ: it is less confident where few data let the members disagree. Its log-likelihood
+//! is at least the mean of theirs (Jensen's inequality).
 //!
 //! # Numerics
 //! The exponentials are those of differences from the largest log-density.

@@ -3,7 +3,7 @@
 //! theta = (a_0..K−1, b_0..K−1, c_0..K−1, ρ)   bins 0..K−1, knots 0..K; knot K is knot 0
 //! wrap(v) = v − 2B·⌊(v + B)/2B⌋               the point of [−B, B) that v stands for
 //! g                                           the spline of `RationalQuadraticSpline` on [−B, B],
-//!                                             with d_0 = d_K = d_min + ln(1 + exp(c_0 + c₀))
+//!                                             with d_0 = d_K, made from c_0 as other slopes are
 //! forward   z = wrap(g(wrap x) + ρ·B/π)       log_derivative = ln g′(wrap x)
 //! inverse   x = g⁻¹(wrap(z − ρ·B/π))
 //! ```
@@ -36,9 +36,9 @@
 //! outputs with respect to `theta`; `z` itself jumps by one turn where its image crosses the seam.
 //!
 //! # Reference
-//! Rezende et al. 2020, *Normalizing Flows on Tori and Spheres*, §3.1 (circular splines) and the
-//! phase translation of its §3; the spline: Durkan et al. 2019. Differs: the paper's spline maps
-//! angles of [0, 2π) and fixes 0.
+//! Rezende et al. 2020, *Normalizing Flows on Tori and Spheres* (circular splines, and the phase
+//! translation); the spline: Durkan et al. 2019. Differs: the paper's spline maps angles of [0, 2π)
+//! and fixes 0.
 //!
 //! # Example
 //! ```

@@ -19,8 +19,9 @@
 //!
 //! # Numerics
 //! A spline is the identity outside of ±`bound`. The norms give the elements deviation 1, so few
-//! lie outside at the default of 3. Data should be standardised before, as
-//! [`Columns`](crate::Columns) does.
+//! lie outside at the default of 3. The matrix keeps the mean square over all elements, but moves
+//! that of correlated ones into few, up to deviation `√dims`: there, raise `bound`. Data should be
+//! standardised before, as [`Columns`](crate::Columns) does.
 //!
 //! # Reference
 //! Durkan et al. 2019: "RQ-NSF (C)" and "RQ-NSF (AR)", with the splines on the identity half that

@@ -6,12 +6,13 @@
 //! ln P(x)  ≥ E_u [ ln p(y) ]                  the probability of the integers, together with the
 //!                                             density of the other columns, in nats
 //! ```
-//! A density has no limit on data that repeats: a flow that is fitted to the integers themselves
-//! places narrow peaks on them, and its likelihood says nothing. With noise of the width of a cell,
-//! the expectation is a lower bound on the log-probability.
+//! The density of values that repeat has no upper bound: a flow that is fitted to the integers
+//! themselves places narrow peaks on them, and its likelihood says nothing. With noise that fills
+//! the cell `(x, x + 1)` of each integer, the expectation is a lower bound on the log-probability.
 //!
-//! The lifted column lies in `(least, most + 1)`, without the ends. [`ColumnMap::bounded`] and
-//! [`ColumnMap::positive`] map it to the real line.
+//! Integers from `least` to `most` are lifted into `(least, most + 1)`, without the ends, so the
+//! ends may be the bounds of [`ColumnMap::bounded`] and [`ColumnMap::positive`]. A bound must be an
+//! integer, so that it cuts no cell.
 //!
 //! [`ColumnMap::bounded`]: crate::ColumnMap::bounded
 //! [`ColumnMap::positive`]: crate::ColumnMap::positive
@@ -19,9 +20,9 @@
 //! # Numerics
 //! `lower(lift(x))` is `x`, and `y` is neither `x` nor `x + 1`, where the map of a column may have
 //! its bound: where `x + u` would round to one of them, `y` is a value of the type beside it. An
-//! integer of magnitude up to 2^16 in float32, 2^45 in float64, has at least 256 values of its type
-//! in its cell, as the levels of the other dequantizations have. A larger one is an error: divide
-//! the column, and treat it as real, or use float64.
+//! integer of magnitude below 2^16 in float32, 2^45 in float64, has at least 256 values of its type
+//! in its cell, as the levels of the other dequantizations have. One above is an error
+//! ([`FlowError::Integer`]): divide the column, and treat it as real, or use float64.
 //!
 //! # Reference
 //! Theis et al. 2016 §3.1.
@@ -164,7 +165,7 @@ impl Surjection<2> for IntegerColumns {
         let refused = wrong(integers).max_dim(1).squeeze_dim::<1>(1).greater_elem(0.0);
         let log_weight = zero_log_det(&noise);
         let y = self.map(x, |x| {
-            // Between one and two spacings of the type at `x`. At 0, where there is none, a sum
+            // Rounds to one or two spacings of the type at `x`. At 0, where there is none, a sum
             // with noise in (0, 1) is exact.
             let step =
                 |x: &Tensor<2>| x.clone().abs().mul_scalar(0.75 * machine_epsilon(x.dtype()));

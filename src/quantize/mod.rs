@@ -5,7 +5,7 @@
 //! lower    x = ⌊M·y⌋, clamped to 0..M−1
 //! ```
 //! Only the dequantization depends on the number of levels `M`: the flow that follows gets values
-//! in [0, 1].
+//! in [0, 1]. [`IntegerColumns`] lifts the integer columns of a table, which have no levels.
 //!
 //! # Numerics
 //! `y` never rounds to a value of another level: `lower(lift(x))` is `x` for every `u` in [0, 1].

@@ -25,7 +25,7 @@ const SKEWED: f64 = 1.0;
 /// Why a column has its map.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Reason {
-    /// Its numbers have no bound and are not skewed.
+    /// No other reason applies: its numbers are standardised.
     Plain {
         /// Skewness of the numbers.
         skewness: f64,
@@ -177,12 +177,12 @@ impl Table {
     /// | integers up to ±65536, over a range below 64 | dequantized; logit between the ends |
     /// | other integers up to ±65536 | dequantized; one of the maps below |
     /// | in (0, 1), from below 0.05 to above 0.95 | logit |
-    /// | above 0, skewness above 1 and that of the logarithms less than half of it | logarithm |
+    /// | above 0, integers from 0; skewness above 1, that of the logarithms below half of it in size | logarithm |
     /// | others | standardised |
     ///
     /// Each map is standardised. The result is a suggestion: print it, and change what you know
     /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
-    /// are not 0 and 1.
+    /// are not 0 and 1. All rows count alike, whatever their weights.
     ///
     /// ```
     /// use flowkit::data::table::{Column, Table};
@@ -306,8 +306,7 @@ fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(
         if integer && found.fract() != 0.0 {
             return Err(TableError::NotInteger { column, row, found });
         }
-        // The noise of an integer is never 1, so the upper bound may be the end of its cell. It may
-        // be 0, so that `found` itself may be the lower bound.
+        // The noise of an integer is never 0 or 1, so both ends of its cell may be bounds.
         let inside = if integer { found + 0.5 } else { found };
         if !map.accepts(inside) {
             let (lower, upper) = map.interval();

@@ -198,7 +198,8 @@ impl Table {
         Ok((self.rows(first), self.rows(second)))
     }
 
-    /// All numbers, `[rows, columns]`.
+    /// All numbers, `[rows, columns]`, in the float type of the device. float32 keeps seven digits:
+    /// subtract an origin from large numbers that differ little, such as times in seconds.
     ///
     /// # Errors
     /// [`TableError::Text`] for a column of text.
@@ -228,7 +229,7 @@ impl Table {
     }
 
     /// Checks that a density can describe the columns of numbers: none is constant, and no two are
-    /// the same.
+    /// the same. A column that follows from others in another way, such as a total, is not found.
     ///
     /// # Errors
     /// [`TableError::Constant`], [`TableError::SameColumns`].

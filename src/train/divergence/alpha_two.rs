@@ -1,13 +1,14 @@
 //! Divergence with α = 2 from a target: the second moment of the importance weights.
 //! ```text
-//! w = p̃^(1/T)/q,  L = ln mean w_i²,  x_i ~ q        E → ln E_p[p/q] + 2 ln Z_T,  nats
+//! w = p̃^(1/T)/q,  L = ln mean w_i²,  x_i ~ q        L → ln E_p[p/q] + 2 ln Z_T,  nats
 //! ω_i = w_i²/Σ w²
 //! Weighted   −Σ ω_i ∂ ln q(x_i)/∂θ            samples held fixed; the target is not differentiated
 //! Total       Σ 2 ω_i d ln w_i/dθ             through samples and density
 //! Path       −Σ 2 ω_i (∂ ln w_i/∂x)(∂x/∂θ)    through the samples alone, with the opposite sign
 //! ```
-//! The variance of the weights is `Z²(E_p[p/q] − 1)`: `L` is smallest where an estimate of `Z` by
-//! samples of `q` has the least error. It is infinite if the tails of `q` are too light.
+//! `T` is the temperature, and here `p = p̃^(1/T)/Z_T`. The variance of the weights is
+//! `Z_T²(E_p[p/q] − 1)`: `L` is smallest where an estimate of `Z_T` by samples of `q` has the least
+//! error. It is infinite if the tails of `q` are too light.
 //!
 //! All three estimate the same gradient, with a bias that falls as `1/n` from the ratio of sums.
 //! The sign of `Path` follows from it: with `G = E[w² ∂ ln q/∂θ]`, the gradient of `E[w²]` is `−G`,

@@ -4,9 +4,10 @@
 //! L = −Σ w̄_i ln q(x_i)                    E[L] → KL(p_T‖q) + entropy of p_T,  nats
 //! ∇L = −Σ w̄_i ∂ ln q(x_i)/∂θ
 //! ```
-//! `w̄` is self-normalised, so the gradient has a bias that falls as `1/n`. It vanishes in
-//! expectation at an exact fit, where all weights are equal. The target is not differentiated, and
-//! may be `−∞` at some samples. The prior need not be reparametrised.
+//! `T` is the temperature, and `p_T ∝ p̃^(1/T)`; `p_1` is the target `p`. `w̄` is self-normalised,
+//! so the gradient has a bias that falls as `1/n`. Its mean is 0 at an exact fit, where all weights
+//! are equal. The target is not differentiated, and may be `−∞` at some samples.
+//! The prior need not be reparametrised.
 //!
 //! # Cost
 //! A pass of the inverse without a graph, a pass forward and back, and two device-to-host copies of

@@ -4,6 +4,7 @@
 //! Total    ∇L of x and of q
 //! Path     ∇L of x alone: the score ∂ ln q(x)/∂θ at a fixed x is left out
 //! ```
+//! `T` is the temperature, and `p_T = p̃^(1/T)/Z_T`; `p_1` is the target `p`.
 //! The score has the mean 0, so both gradients are unbiased. At an exact fit, `q = p_T`, every
 //! sample of `Path` is 0, while those of `Total` are the scores. `Path` costs a second pass through
 //! the flow.

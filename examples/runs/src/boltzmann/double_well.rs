@@ -3,8 +3,8 @@
 //! E(x) = ¼ a x₁⁴ − ½ b x₁² + c x₁ + ½ d x₂²        a = d = 1, b = 6, c = 1;  ln p̃ = −E
 //! ln Z = ln ∫ exp(−E₁(x₁)) dx₁ + ½ ln(2π/d)        the integral by Simpson's rule
 //! ```
-//! The wells lie near `x₁ = −2.53` and `x₁ = 2.36`, and the barrier between them is 9 kT above a
-//! symmetric pair. The left well has about 99% of the mass.
+//! The wells lie near `x₁ = −2.53` and `x₁ = 2.36`. Without the term `c x₁`, the barrier between
+//! them would be 9 kT high. The left well has about 99% of the mass.
 //!
 //! # Reference
 //! Noé, Olsson, Köhler & Wu 2019, *Boltzmann generators*.

@@ -62,7 +62,7 @@ impl Phi4 {
         series
     }
 
-    /// Means over a Metropolis chain of this many sweeps, after a tenth as many.
+    /// Means over a Metropolis chain of this many sweeps, after a burn-in of a tenth as many.
     pub fn metropolis(&self, sweeps: usize, seed: u64) -> Observables {
         let mut generator = StdRng::seed_from_u64(seed);
         let mut uniform = || (generator.next_u64() >> 11) as f64 / 2f64.powi(53);
