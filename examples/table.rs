@@ -19,6 +19,7 @@
 //! columns as a condition, a fit, a held-out likelihood beside that of a Gaussian, and a model that
 //! is saved and used again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -31,16 +32,17 @@ use clap::{Parser, ValueEnum};
 use flowkit::data::Table;
 use flowkit::data::table::{ColumnMaps, Conditions, CsvConfig, Missing, Values};
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
-use flowkit::model::{LinearKind, MafConfig, NsfConfig, RealNvpConfig};
+use flowkit::model::{LinearKind, MafConfig, MixedNsfConfig, NsfConfig, RealNvpConfig, RowElement};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    BoxBijector, Boxed, ColumnMap, ConfigError, Continuous, Density, Features, Flow,
-    IntegerColumns, LayerConfig, StandardNormal, Surjection, Uninit,
+    BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Continuous, Density, Features, Flow,
+    IntegerColumns, LayerConfig, NormalOrUniform, Surjection, Uninit,
 };
 use flowkit_runs::corner::{self, Set};
 use flowkit_runs::gaussian::{Rows, mean_log_density};
 use flowkit_runs::plane::{self, Failure};
-use flowkit_runs::{say, threads};
+use flowkit_runs::rows::{self, columns, mean_and_error};
+use flowkit_runs::{say, threads, value_name};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -54,8 +56,8 @@ struct Args {
     /// Rows to test on, instead of a fifth of the data
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
-    /// The columns to describe, separated by commas; by default all columns of numbers, without
-    /// those of `--given` and `--weights`
+    /// The columns to describe, separated by commas: numbers, or text, which is described as
+    /// classes; by default all columns of numbers, without those of `--given` and `--weights`
     #[arg(long, value_delimiter = ',')]
     columns: Vec<String>,
     /// Columns that the density is conditional on: numbers or text, not among those described
@@ -73,6 +75,9 @@ struct Args {
     /// Real columns between two bounds, which no value reaches: NAME=LOWER:UPPER
     #[arg(long, value_delimiter = ',', value_parser = bounds)]
     bounded: Vec<(String, f64, f64)>,
+    /// Columns of positions on a circle, which begins and ends at two places: hour=0:24
+    #[arg(long, value_delimiter = ',', value_parser = bounds)]
+    circular: Vec<(String, f64, f64)>,
     /// Leave out rows with a missing value
     #[arg(long)]
     drop_missing: bool,
@@ -127,14 +132,27 @@ enum ModelName {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Layers {
     Nsf(NsfConfig),
+    Mixed(MixedNsfConfig),
     Maf(MafConfig),
     RealNvp(RealNvpConfig),
 }
 
 impl Layers {
-    fn new(name: ModelName) -> Self {
+    /// The layers of this name. Circles and classes need splines of their own.
+    fn new(name: ModelName, maps: &ColumnMaps) -> Result<Self, Failure> {
+        let mixed = MixedNsfConfig::of_columns(&maps.layer());
+        if mixed.elements.iter().any(|element| *element != RowElement::Real) {
+            return match name {
+                ModelName::Nsf => Ok(Self::Mixed(mixed)),
+                _ => Err(Failure::Argument {
+                    flag: "model",
+                    value: value_name(name),
+                    expected: "nsf, since a column is circular or text",
+                }),
+            };
+        }
         let couplings = RealNvpConfig::new(6).with_linear(LinearKind::NormAndMatrix);
-        match name {
+        Ok(match name {
             ModelName::Nsf => Self::Nsf(NsfConfig::new(5)),
             ModelName::Maf => {
                 let spline = RationalQuadraticSplineConfig::new(8);
@@ -142,7 +160,7 @@ impl Layers {
             }
             ModelName::Realnvp => Self::RealNvp(couplings),
             ModelName::Mixture => Self::RealNvp(couplings.with_law(MixLogCdfConfig::new(8).into())),
-        }
+        })
     }
 }
 
@@ -150,11 +168,13 @@ impl Layers {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Model {
     maps: ColumnMaps,
+    /// The classes of columns of text.
+    classes: BTreeMap<String, Vec<String>>,
     conditions: Option<Conditions>,
     layers: Layers,
 }
 
-type TableFlow<C, S> = Flow<BoxBijector<2, C>, StandardNormal, 2, C, S>;
+type TableFlow<C, S> = Flow<BoxBijector<2, C>, NormalOrUniform, 2, C, S>;
 
 impl Model {
     /// The flow, not yet initialised, given a condition like `example`.
@@ -164,28 +184,32 @@ impl Model {
         device: &Device,
     ) -> Result<Uninit<TableFlow<C, Continuous>>, ConfigError> {
         fn build<C: Features<2>, L: LayerConfig<2, C>>(
+            columns: ColumnsConfig,
             layers: L,
-            dims: usize,
             example: &C,
             device: &Device,
         ) -> Result<Uninit<TableFlow<C, Continuous>>, ConfigError>
         where
             L::Layer: Sync,
         {
-            let prior = StandardNormal::new();
-            Flow::build_given(&Boxed::new(layers), prior, [1, dims], example, device)
+            let (dims, prior) = (columns.maps.len(), MixedNsfConfig::of_columns(&columns).prior());
+            Flow::build_given(&Boxed::new((columns, layers)), prior, [1, dims], example, device)
         }
-        let (columns, dims) = (self.maps.layer(), self.maps.columns.len());
+        let columns = self.maps.layer();
         match &self.layers {
-            Layers::Nsf(layers) => build((columns, layers.clone()), dims, example, device),
-            Layers::Maf(layers) => build((columns, layers.clone()), dims, example, device),
-            Layers::RealNvp(layers) => build((columns, layers.clone()), dims, example, device),
+            Layers::Nsf(layers) => build(columns, layers.clone(), example, device),
+            Layers::Mixed(layers) => build(columns, layers.clone(), example, device),
+            Layers::Maf(layers) => build(columns, layers.clone(), example, device),
+            Layers::RealNvp(layers) => build(columns, layers.clone(), example, device),
         }
     }
 
-    /// The columns of numbers, in the order of the flow.
+    /// The columns that the flow describes, in its order, as numbers.
     fn numbers(&self, table: &Table) -> Result<Table, Failure> {
-        let numbers = table.select(&self.maps.names().collect::<Vec<_>>())?;
+        let mut numbers = table.select(&self.maps.names().collect::<Vec<_>>())?;
+        for (name, classes) in &self.classes {
+            numbers = numbers.coded(name, classes)?;
+        }
         numbers.check_maps(&self.maps)?;
         Ok(numbers)
     }
@@ -268,6 +292,14 @@ impl Job for Fit<'_> {
     {
         let Self { args, model, train, test } = self;
         let device = Device::flex();
+        // Before the fit: it is the first to find columns that follow from others.
+        let gaussian =
+            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
+                .ok_or_else(|| Failure::Argument {
+                    flag: "columns",
+                    value: args.columns.join(","),
+                    expected: "columns of which none is a linear function of others",
+                })?;
         let began = Instant::now();
         let fit = FitConfig::new()
             .with_epochs(args.epochs)
@@ -284,13 +316,6 @@ impl Job for Fit<'_> {
         let given = condition(test)?;
         let nats = flow.given(&given).evaluate(model.numbers(test)?.points(&device)?)?;
         let (mean, error) = mean_and_error(nats.nats(), test.weights());
-        let gaussian =
-            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
-                .ok_or_else(|| Failure::Argument {
-                    flag: "columns",
-                    value: args.columns.join(","),
-                    expected: "columns of which none is a linear function of others",
-                })?;
         let parameters = flow.num_params();
         say!(
             "test            {mean:.4} ± {error:.4} nats a row ({}); a Gaussian {gaussian:.4}",
@@ -303,8 +328,11 @@ impl Job for Fit<'_> {
         device.seed(args.seed);
         let samples = flow.given(&condition(&like)?).sample(args.samples)?;
         let samples = columns(&samples);
-        plane::write(&args.out, "samples.csv", "samples", &csv(&like, model, &samples)?)?;
         let names: Vec<&str> = model.maps.names().collect();
+        let sampled = names.iter().copied().zip(samples.iter().map(Vec::as_slice)).collect();
+        let kept: Vec<&str> = model.conditions.iter().flat_map(Conditions::names).collect();
+        let text = rows::csv(&like, &sampled, &model.classes, &kept)?;
+        plane::write(&args.out, "samples.csv", "samples", &text)?;
         let data = columns(&model.numbers(test)?.points(&device)?);
         let sets =
             [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
@@ -344,6 +372,8 @@ impl Job for Score<'_> {
         let flow = flow.load(self.folder.join("model.safetensors"));
         let flow = flow.map_err(flowkit::Error::from)?;
         let x = self.model.numbers(&self.table)?.points(&Device::flex())?;
+        // Of the noise of integers.
+        Device::flex().seed(self.args.seed);
         let nats = flow.given(&condition(&self.table)?).evaluate(x)?;
         let mut text = String::from("log_density\n");
         for nats in nats.nats() {
@@ -351,49 +381,6 @@ impl Job for Score<'_> {
         }
         plane::write(&self.args.out, "scores.csv", "scores", &text)
     }
-}
-
-/// The weighted mean and its standard error.
-fn mean_and_error(values: &[f64], weights: Option<&[f64]>) -> (f64, f64) {
-    let n = values.len() as f64;
-    let total = weights.map_or(n, |weights| weights.iter().sum());
-    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]) / total;
-    let mean: f64 = values.iter().enumerate().map(|(row, value)| weight(row) * value).sum();
-    let square = |(row, value): (usize, &f64)| (weight(row) * (value - mean)).powi(2);
-    let variance: f64 = values.iter().enumerate().map(square).sum();
-    (mean, (variance * n / (n - 1.0).max(1.0)).sqrt())
-}
-
-/// The columns of points.
-fn columns(points: &Tensor<2>) -> Vec<Vec<f64>> {
-    let width = points.dims()[1];
-    let values: Vec<f64> = points.clone().into_data().iter::<f64>().collect();
-    (0..width).map(|column| values.iter().skip(column).step_by(width).copied().collect()).collect()
-}
-
-/// The samples as rows with the header of the table, in which other columns keep their values.
-fn csv(like: &Table, model: &Model, samples: &[Vec<f64>]) -> Result<String, Failure> {
-    let conditions = model.conditions.iter().flat_map(Conditions::names);
-    let known: Vec<&str> = model.maps.names().chain(conditions).collect();
-    let names: Vec<&str> = like.names().filter(|name| known.contains(name)).collect();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::Picture { reason: error.to_string() };
-    writer.write_record(&names).map_err(failed)?;
-    for row in 0..like.len() {
-        let mut record = Vec::with_capacity(names.len());
-        for name in &names {
-            let sampled = model.maps.names().position(|column| column == *name);
-            record.push(match (sampled, &like.column(name)?.values) {
-                (Some(place), _) => samples[place][row].to_string(),
-                (None, Values::Numbers(numbers)) => numbers[row].to_string(),
-                (None, Values::Texts { names, codes }) => names[codes[row] as usize].clone(),
-            });
-        }
-        writer.write_record(&record).map_err(failed)?;
-    }
-    let bytes =
-        writer.into_inner().map_err(|error| Failure::Picture { reason: error.to_string() })?;
-    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
 }
 
 /// The columns to describe: those of the flag, or all of numbers that nothing else names.
@@ -433,7 +420,14 @@ fn fit(args: &Args) -> Result<(), Failure> {
         Some(path) => (table, read(args, path)?),
         None => table.split(0.2, args.seed)?,
     };
-    let numbers = train.select(&described(args, &train))?;
+    let mut numbers = train.select(&described(args, &train))?;
+    let mut classes = BTreeMap::new();
+    for column in numbers.clone().columns() {
+        if let Values::Texts { names, .. } = &column.values {
+            numbers = numbers.coded(&column.name, names)?;
+            classes.insert(column.name.clone(), names.clone());
+        }
+    }
     let mut maps = numbers.column_maps()?;
     for name in &args.real {
         numbers.set_map(&mut maps, name, ColumnMap::real())?;
@@ -441,13 +435,20 @@ fn fit(args: &Args) -> Result<(), Failure> {
     for name in &args.positive {
         numbers.set_map(&mut maps, name, ColumnMap::positive(0.0))?;
     }
+    for (name, lower, upper) in &args.circular {
+        numbers.set_map(&mut maps, name, ColumnMap::circular(*lower, *upper))?;
+    }
+    for (name, names) in &classes {
+        numbers.set_integer_map(&mut maps, name, ColumnMap::class(names.len()))?;
+    }
     for (name, lower, upper) in &args.bounded {
         numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper))?;
     }
     let conditions =
         if args.given.is_empty() { None } else { Some(train.conditions(&args.given)?) };
     say!("{maps}");
-    let model = Model { maps, conditions, layers: Layers::new(args.model) };
+    let layers = Layers::new(args.model, &maps)?;
+    let model = Model { maps, classes, conditions, layers };
     device.seed(args.seed);
     with_types(&model, &Fit { args, model: &model, train, test }, &device)
 }

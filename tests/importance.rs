@@ -133,6 +133,14 @@ fn weights_without_a_tail_have_no_shape() {
     assert!(found.is_reliable());
     assert!(equal.log_z().unwrap().standard_error < 1e-12);
     assert!((equal.effective_share() - 1.0).abs() < 1e-12);
+    // A few weights that are all that matters, and too few to fit a tail to.
+    for few in 1..5 {
+        let mut nats = vec![0.0; 1000];
+        nats[..few].fill(1e6f64.ln());
+        let found = LogWeights::new(nats).unwrap().pareto_k().unwrap();
+        assert_eq!((found.k, found.tail), (f64::INFINITY, few));
+        assert!(!found.is_reliable());
+    }
     // One weight alone.
     let mut nats = vec![f64::NEG_INFINITY; 50];
     nats[7] = 0.5;

@@ -6,6 +6,7 @@
 //! Positive   z = (ln(x − a) − c)/s                −ln(x − a) − ln s
 //! Bounded    z = (ln(x − a) − ln(b − x) − c)/s    ln(b − a) − ln(x − a) − ln(b − x) − ln s
 //! Circular   z = 2π·frac((x − a)/(b − a)) − π     ln 2π − ln(b − a)
+//! Class      z = x                                0
 //! log_det    Σ ℓ over the columns
 //!
 //!            inverse, with y = c + s·z            log-derivative, from z
@@ -26,9 +27,8 @@
 //! An angle, an hour or a month has no end: its largest value is next to its smallest. `Circular`
 //! maps such a column to `[−π, π)` and forgets how often it went round. A density on a circle needs
 //! layers and a prior that know the circle: [`CircularSpline`](crate::law::CircularSpline) and
-//! [`UniformBox`](crate::UniformBox). Beside other columns it needs a block of its own
-//! ([`Blockwise`](crate::Blockwise)); the blocks of the others then end in a
-//! [`Sigmoid`](crate::Sigmoid), since the box is the prior of all columns.
+//! [`UniformBox`](crate::UniformBox). [`MixedNsf`](crate::model::MixedNsf) has them for the
+//! circular columns of a table, and others for its classes and its real numbers.
 //!
 //! # Numerics
 //! `x − a` and `b − x` are exact near each bound, so a column keeps its digits at both. The inverse
@@ -62,203 +62,14 @@ use std::f64::consts::{PI, TAU};
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
+use super::column_map::{ColumnMap, Kind, NAME, Numbers};
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
 use crate::tensor::channels::{select, unselect};
 use crate::tensor::per_example::{sum_event, zero_log_det};
 use crate::tensor::smooth::{sigmoid, softplus};
-
-/// The map of one column. The formulas head this module.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum ColumnMap {
-    /// Any real number.
-    Real {
-        /// The value that is mapped to 0.
-        center: f64,
-        /// The distance that is mapped to 1.
-        scale: f64,
-    },
-    /// Numbers above a bound: `(lower, ∞)`.
-    Positive {
-        /// The bound.
-        lower: f64,
-        /// The logarithm that is mapped to 0.
-        center: f64,
-        /// The difference of logarithms that is mapped to 1.
-        scale: f64,
-    },
-    /// Numbers between two bounds: `(lower, upper)`.
-    Bounded {
-        /// The lower bound.
-        lower: f64,
-        /// The upper bound.
-        upper: f64,
-        /// The logit that is mapped to 0.
-        center: f64,
-        /// The difference of logits that is mapped to 1.
-        scale: f64,
-    },
-    /// Positions on a circle that begins at `lower` and is back there at `upper`.
-    Circular {
-        /// Where the circle begins.
-        lower: f64,
-        /// Where it is back.
-        upper: f64,
-    },
-}
-
-impl ColumnMap {
-    /// The identity.
-    pub fn real() -> Self {
-        Self::Real { center: 0.0, scale: 1.0 }
-    }
-
-    /// `ln(x − lower)`.
-    pub fn positive(lower: f64) -> Self {
-        Self::Positive { lower, center: 0.0, scale: 1.0 }
-    }
-
-    /// `ln(x − lower) − ln(upper − x)`.
-    pub fn bounded(lower: f64, upper: f64) -> Self {
-        Self::Bounded { lower, upper, center: 0.0, scale: 1.0 }
-    }
-
-    /// The angle of a position, in `[−π, π)`.
-    pub fn circular(lower: f64, upper: f64) -> Self {
-        Self::Circular { lower, upper }
-    }
-
-    /// The same map with the center and the scale that give these values mean 0 and deviation 1.
-    /// Values that are constant are only centred. A circle has neither and stays as it is. The map
-    /// must accept every value, see [`ColumnMap::accepts`].
-    pub fn standardised(self, values: &[f64]) -> Self {
-        let plain = self.with(0.0, 1.0);
-        let n = values.len() as f64;
-        let mean = values.iter().map(|&value| plain.apply(value)).sum::<f64>() / n;
-        let square = |&value: &f64| (plain.apply(value) - mean).powi(2);
-        let deviation = (values.iter().map(square).sum::<f64>() / n).sqrt();
-        self.with(mean, if deviation > 0.0 { deviation } else { 1.0 })
-    }
-
-    fn with(self, center: f64, scale: f64) -> Self {
-        match self {
-            Self::Real { .. } => Self::Real { center, scale },
-            Self::Positive { lower, .. } => Self::Positive { lower, center, scale },
-            Self::Bounded { lower, upper, .. } => Self::Bounded { lower, upper, center, scale },
-            Self::Circular { .. } => self,
-        }
-    }
-
-    /// The forward map of one number, in float64.
-    pub fn apply(&self, x: f64) -> f64 {
-        match *self {
-            Self::Real { center, scale } => (x - center) / scale,
-            Self::Positive { lower, center, scale } => ((x - lower).ln() - center) / scale,
-            Self::Bounded { lower, upper, center, scale } => {
-                ((x - lower).ln() - (upper - x).ln() - center) / scale
-            }
-            Self::Circular { lower, upper } => {
-                TAU * ((x - lower) / (upper - lower)).rem_euclid(1.0) - PI
-            }
-        }
-    }
-
-    /// Whether the map accepts a number: it is finite and between the bounds, and still is if
-    /// number and bounds are rounded to float32.
-    pub fn accepts(&self, x: f64) -> bool {
-        let (lower, upper) = self.interval();
-        let rounded = |value: f64| value as f32;
-        x.is_finite()
-            && (lower < x && x < upper)
-            && (rounded(lower) < rounded(x) && rounded(x) < rounded(upper))
-    }
-
-    /// The numbers that the map accepts, as an interval.
-    pub fn interval(&self) -> (f64, f64) {
-        match *self {
-            Self::Real { .. } | Self::Circular { .. } => (f64::NEG_INFINITY, f64::INFINITY),
-            Self::Positive { lower, .. } => (lower, f64::INFINITY),
-            Self::Bounded { lower, upper, .. } => (lower, upper),
-        }
-    }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        let out_of_range = |field, range, found| {
-            Err(ConfigError::OutOfRange { config: NAME, field, range, found })
-        };
-        // Logarithms and squares of all constants are far from the ends of float32.
-        let sized = |x: f64| x.abs() <= MOST;
-        let numbers = self.numbers();
-        for (field, found) in
-            [("lower", numbers.lower), ("upper", numbers.upper), ("center", numbers.center)]
-        {
-            if !sized(found) {
-                return out_of_range(field, "±1e30", found);
-            }
-        }
-        let bounds = matches!(self, Self::Bounded { .. } | Self::Circular { .. });
-        // Bounds that are one value of float32 have nothing between them.
-        if bounds && (numbers.lower as f32) >= (numbers.upper as f32) {
-            return out_of_range("upper", "(lower, 1e30], in float32", numbers.upper);
-        }
-        if !(1.0 / MOST..=MOST).contains(&numbers.scale) {
-            return out_of_range("scale", "[1e-30, 1e30]", numbers.scale);
-        }
-        Ok(())
-    }
-
-    /// The constants; those that a map does not have are harmless.
-    fn numbers(&self) -> Numbers {
-        let (lower, upper) = match *self {
-            Self::Real { .. } => (0.0, 0.0),
-            Self::Positive { lower, .. } => (lower, 0.0),
-            Self::Bounded { lower, upper, .. } | Self::Circular { lower, upper } => (lower, upper),
-        };
-        let (center, scale) = match *self {
-            Self::Real { center, scale }
-            | Self::Positive { center, scale, .. }
-            | Self::Bounded { center, scale, .. } => (center, scale),
-            Self::Circular { .. } => (0.0, 1.0),
-        };
-        Numbers { lower, upper, center, scale }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Real { .. } => Kind::Real,
-            Self::Positive { .. } => Kind::Positive,
-            Self::Bounded { .. } => Kind::Bounded,
-            Self::Circular { .. } => Kind::Circular,
-        }
-    }
-}
-
-/// Largest magnitude of a constant, and of the reciprocal of a scale.
-const MOST: f64 = 1e30;
-
-/// The name of the configuration in its errors.
-const NAME: &str = "ColumnsConfig";
-
-/// The constants of a map.
-struct Numbers {
-    lower: f64,
-    upper: f64,
-    center: f64,
-    scale: f64,
-}
-
-/// Which formula a map has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Real,
-    Positive,
-    Bounded,
-    Circular,
-}
 
 config! {
     /// Configuration of [`Columns`].
@@ -333,6 +144,7 @@ impl Group {
         let scaled = |y: Tensor<2>| (y - self.center.clone()) / self.scale.clone();
         match self.kind {
             Kind::Real => (scaled(x), None),
+            Kind::Class => (x, None),
             Kind::Positive => {
                 let log = (x - self.lower.clone()).log();
                 (scaled(log.clone()), Some(log.neg()))
@@ -358,6 +170,7 @@ impl Group {
         let scaled = |z: Tensor<2>| z * self.scale.clone() + self.center.clone();
         match self.kind {
             Kind::Real => (scaled(z), None),
+            Kind::Class => (z, None),
             Kind::Positive => {
                 let y = scaled(z);
                 (y.clone().exp() + self.lower.clone(), Some(y))
@@ -410,7 +223,7 @@ impl Columns {
             let (center, scale) = (row(|numbers| numbers.center), row(|numbers| numbers.scale));
             Group { kind, places, lower, upper, center, scale }
         };
-        let kinds = [Kind::Real, Kind::Positive, Kind::Bounded, Kind::Circular];
+        let kinds = [Kind::Real, Kind::Positive, Kind::Bounded, Kind::Circular, Kind::Class];
         let has = |kind: &Kind| self.maps.iter().any(|map| map.kind() == *kind);
         kinds.into_iter().filter(has).map(group).collect()
     }

@@ -32,6 +32,7 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
+pub mod column_map;
 pub mod columns;
 pub mod exp;
 pub mod leaky_relu;
@@ -49,7 +50,8 @@ use burn::tensor::{Tensor, TensorData};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use columns::{ColumnMap, Columns, ColumnsConfig};
+pub use column_map::ColumnMap;
+pub use columns::{Columns, ColumnsConfig};
 pub use exp::Exp;
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
 pub use logit::{Logit, LogitConfig};

@@ -116,7 +116,10 @@ pub enum FlowError {
         levels: usize,
     },
     /// A column of integers has a value that is none, or one that is too large for its type.
-    #[error("example {example}: expected an integer in ±{most} in column {column}, found {found}")]
+    #[error(
+        "example {example}: expected an integer between -{most} and {most}, without these, in \
+         column {column}, found {found}"
+    )]
     Integer {
         /// First example that contains such a value.
         example: usize,
@@ -124,7 +127,7 @@ pub enum FlowError {
         column: usize,
         /// The value.
         found: f64,
-        /// Largest magnitude.
+        /// The magnitude that it must be below.
         most: f64,
     },
     /// The number of weights differs from the number of examples of a batch.

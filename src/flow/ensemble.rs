@@ -82,6 +82,9 @@ impl<const D: usize, T: Density<Data = Tensor<D>, Provenance = Exact>> Ensemble<
         let all: Vec<Tensor<2>> = self.members.iter().map(of).collect::<Result<_, FlowError>>()?;
         let all = Tensor::cat(all, 0);
         let largest = all.clone().inner().max_dim(0);
+        // Where every density is 0, so is their mean.
+        let nowhere = largest.clone().equal_elem(f32::NEG_INFINITY);
+        let largest = largest.mask_fill(nowhere, 0.0);
         let device = all.device();
         let largest = if all.is_autodiff() { constant(largest, &device) } else { largest };
         let mean = (all - largest.clone()).exp().mean_dim(0);

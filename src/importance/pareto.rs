@@ -13,8 +13,9 @@
 //!
 //! # Numerics
 //! A scale of the weights changes nothing, so normalised weights are used. Where weights tie with
-//! `u`, only the positive `y` are fitted. Fewer than 5 of them are no tail: weights that are all
-//! equal have `k = −∞`.
+//! `u`, only the positive `y` are fitted. If there is none, the largest weights are all equal: they
+//! are bounded, and `k = −∞`. One to four of them determine no shape, and may be all that matters:
+//! `k = ∞`.
 //!
 //! # Reference
 //! Zhang & Stephens 2009, *A new and efficient estimation method for the generalized Pareto
@@ -24,7 +25,7 @@
 /// The shape of the tail of importance weights. The formulas head this module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ParetoK {
-    /// `k̂`, or `−∞` for weights without a tail.
+    /// `k̂`; `−∞` if the largest weights are equal, `∞` if too few are larger than the others.
     pub k: f64,
     /// Number of weights that it was fitted to.
     pub tail: usize,
@@ -61,7 +62,11 @@ pub(super) fn of_weights(weights: &[f64]) -> ParetoK {
     let cutoff = others.last().copied().unwrap_or(0.0);
     let excess: Vec<f64> =
         largest.iter().map(|weight| weight - cutoff).filter(|excess| *excess > 0.0).collect();
-    let k = if excess.len() < LEAST_TAIL { f64::NEG_INFINITY } else { shape(&excess) };
+    let k = match excess.len() {
+        0 => f64::NEG_INFINITY,
+        few if few < LEAST_TAIL => f64::INFINITY,
+        _ => shape(&excess),
+    };
     ParetoK { k, tail: excess.len(), samples }
 }
 

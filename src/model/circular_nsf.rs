@@ -1,12 +1,12 @@
 //! Neural spline flow on angles: a density on a circle or a torus.
 //! ```text
-//! n_steps times   one half: circular spline, theta = res_net(cos and sin of the other half, context)
-//!                 the other half: a circular spline with parameters of its own; halves alternate
+//! n_steps times   one half: circular spline, theta = res_net(cos, sin of the other half, context)
+//!                 the other half: circular splines with parameters of their own; halves alternate
 //! prior           uniform on [−π, π)
 //! ```
 //! Data are angles in radians; one outside of `[−π, π)` is the same angle as the one inside.
-//! [`CircularNsfConfig`] configures the layers, and [`CircularNsfConfig::prior`] is their prior. The
-//! density is continuous everywhere, since each spline is continuous on the circle and each network
+//! [`CircularNsfConfig`] configures the layers, and [`CircularNsfConfig::prior`] is their prior.
+//! The density is continuous everywhere, since each spline is continuous on the circle and each network
 //! reads cosines and sines.
 //!
 //! A single angle has no other half: its parameters depend on the condition alone, and one step

@@ -8,6 +8,7 @@
 //! A factor that a row has no columns for is left out. Classes are numbers `0, …, n − 1`;
 //! [`IntegerColumns`](crate::IntegerColumns) lifts them. Angles are in radians;
 //! [`ColumnMap::Circular`](crate::ColumnMap::Circular) maps other positions on a circle to them.
+//! [`MixedNsfConfig::of_columns`] is the flow behind the [`Columns`](crate::Columns) of a table.
 //! [`MixedNsfConfig`] configures the layers, and [`MixedNsfConfig::prior`] is their prior.
 //!
 //! # Example
@@ -40,6 +41,7 @@ use crate::bijector::boxed::BoxBijector;
 use crate::bijector::{ChainRule, ChainRuleConfig, LayerConfig, Plan, Reading, Site};
 use crate::conditioner::Activation;
 use crate::context::Features;
+use crate::elementwise::{ColumnMap, ColumnsConfig};
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::law::CategoricalConfig;
@@ -163,6 +165,17 @@ impl<C: Features<2>> LayerConfig<2, C> for Given<'_> {
 const NAME: &str = "MixedNsfConfig";
 
 impl MixedNsfConfig {
+    /// The flow behind such columns: circular ones are angles, those of classes are classes, and
+    /// all others are real numbers.
+    pub fn of_columns(columns: &ColumnsConfig) -> Self {
+        let element = |map: &ColumnMap| match *map {
+            ColumnMap::Circular { .. } => RowElement::Angle,
+            ColumnMap::Class { n } => RowElement::Class { n },
+            _ => RowElement::Real,
+        };
+        Self::new(columns.maps.iter().map(element).collect())
+    }
+
     /// The prior of the layers: normal for real numbers, uniform on `[−π, π)` for angles and on
     /// [0, 1] for classes.
     pub fn prior(&self) -> NormalOrUniformConfig {

@@ -109,7 +109,7 @@ pub struct IntegerColumns {
 /// Least number of floating-point values in the cell of an integer.
 const PER_CELL: f64 = 256.0;
 
-/// Largest magnitude of an integer with so many values in its cell.
+/// The magnitude from which on an integer may have fewer values in its cell.
 fn most(dtype: DType) -> f64 {
     2.0 / machine_epsilon(dtype) / PER_CELL
 }
@@ -140,8 +140,8 @@ impl IntegerColumns {
 fn wrong(x: Tensor<2>) -> Tensor<2> {
     let most = most(x.dtype());
     let fraction = x.clone().not_equal(x.clone().floor());
-    // NaN equals nothing and is larger than nothing: it is found by the first test.
-    fraction.bool_or(x.clone().abs().greater_elem(most)).float().cast(x.dtype())
+    // NaN equals nothing and is not less or larger than anything: it is found by the first test.
+    fraction.bool_or(x.clone().abs().greater_equal_elem(most)).float().cast(x.dtype())
 }
 
 impl Surjection<2> for IntegerColumns {

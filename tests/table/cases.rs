@@ -166,6 +166,10 @@ fn elementwise() -> Vec<Case> {
             let far = ColumnMap::Real { center: 7.0, scale: 100.0 };
             layer(&ColumnsConfig::new(vec![ColumnMap::real(), far]), [1, 2], d)
         }),
+        case("Columns, a class and a logarithm", [1, 2], Open, |d| {
+            let maps = vec![ColumnMap::class(3), ColumnMap::positive(0.0)];
+            layer(&ColumnsConfig::new(maps), [1, 2], d)
+        }),
         case("Columns, two of a kind apart", [1, 3], Open, |d| {
             let maps = vec![
                 ColumnMap::bounded(-1.0, 3.0),

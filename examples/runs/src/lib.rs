@@ -7,6 +7,7 @@
 //! | [`corner`] | a plot of every pair of columns, for data and samples |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
 //! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
+//! | [`rows`] | rows of a table: columns, a mean with its error, a CSV file |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
@@ -37,6 +38,7 @@ pub mod image;
 pub mod learner;
 pub mod plane;
 pub mod posterior;
+pub mod rows;
 pub mod signals;
 pub mod threads;
 

@@ -114,7 +114,7 @@ impl Conditions {
                     }
                 }
                 Feature::Text { name, texts } => {
-                    for (row, text) in texts_of(table, name)?.into_iter().enumerate() {
+                    for (row, text) in table.texts(name)?.into_iter().enumerate() {
                         let place = texts.binary_search_by(|found| found.as_str().cmp(&text));
                         let place = place.map_err(|_| TableError::UnknownText {
                             column: name.clone(),
@@ -130,14 +130,4 @@ impl Conditions {
         }
         Ok(Tensor::from_data(TensorData::new(values, [rows, width]), device))
     }
-}
-
-/// The texts of a column; numbers as they are written.
-fn texts_of(table: &Table, name: &str) -> Result<Vec<String>, TableError> {
-    Ok(match &table.column(name)?.values {
-        Values::Texts { names, codes } => {
-            codes.iter().map(|&code| names[code as usize].clone()).collect()
-        }
-        Values::Numbers(numbers) => numbers.iter().map(f64::to_string).collect(),
-    })
 }

@@ -253,6 +253,21 @@ pub enum TableError {
         /// The upper end.
         upper: f64,
     },
+    /// Large numbers that differ so little that float32 does not tell them apart.
+    #[error(
+        "column {column:?} has numbers up to {largest:e} over a range of {range:.3e}, which are \
+         {spacing:.1e} apart in float32; subtract an origin from them"
+    )]
+    Coarse {
+        /// The name of the column.
+        column: String,
+        /// The largest magnitude.
+        largest: f64,
+        /// The deviation of the numbers, or the circumference of a circle.
+        range: f64,
+        /// The distance of two numbers of float32 there.
+        spacing: f64,
+    },
     /// A number with a fraction in a column of integers.
     #[error("row {row}: expected an integer in column {column:?}, found {found}")]
     NotInteger {

@@ -10,8 +10,11 @@ use crate::counted::counted;
 use crate::elementwise::{ColumnMap, ColumnsConfig};
 use crate::quantize::IntegerColumnsConfig;
 
-/// Integers of a larger magnitude are treated as real numbers: float32 has no room for their noise.
+/// Integers of this magnitude are treated as real numbers: float32 has no room for their noise.
 const MOST_INTEGER: f64 = 65536.0;
+
+/// How much of a deviation the numbers of float32 may be apart.
+const COARSE: f64 = 1e-3;
 
 /// The largest range of integers that is bounded on both sides.
 const MOST_CELLS: f64 = 64.0;
@@ -118,6 +121,7 @@ impl fmt::Display for ColumnMaps {
                 ColumnMap::Positive { lower, .. } => format!("logarithm above {lower}"),
                 ColumnMap::Bounded { lower, upper, .. } => format!("logit in ({lower}, {upper})"),
                 ColumnMap::Circular { lower, upper } => format!("circle [{lower}, {upper})"),
+                ColumnMap::Class { n } => format!("{n} classes"),
             };
             let noise = if column.integer { ", dequantized" } else { "" };
             let ColumnChoice { name, distinct, reason, .. } = column;
@@ -146,19 +150,21 @@ fn chosen(values: &[f64]) -> (ColumnMap, bool, Reason) {
     let (least, most) = values
         .iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), &x| (least.min(x), most.max(x)));
-    let integer = least >= -MOST_INTEGER
-        && most <= MOST_INTEGER
+    let integer = least > -MOST_INTEGER
+        && most < MOST_INTEGER
         && values.iter().all(|value| value.fract() == 0.0);
     // An integer stands for the cell above it; its middle stands for it here.
     let middle = if integer { 0.5 } else { 0.0 };
     let numbers = values.iter().map(move |value| value + middle);
+    // As the layer sees it, in float32.
+    let above_0 = (least as f32) > 0.0;
     let (map, reason) = if integer && most - least < MOST_CELLS {
         (ColumnMap::bounded(least, most + 1.0), Reason::FewIntegers { least, most })
-    } else if !integer && least > 0.0 && most < 1.0 && least < 0.05 && most > 0.95 {
+    } else if !integer && above_0 && (most as f32) < 1.0 && least < 0.05 && most > 0.95 {
         (ColumnMap::bounded(0.0, 1.0), Reason::Share)
     } else {
         let skew = skewness(numbers.clone());
-        let above = least > 0.0 || (integer && least >= 0.0);
+        let above = above_0 || (integer && least >= 0.0);
         let of_logarithms = if above { skewness(numbers.clone().map(f64::ln)) } else { skew };
         if skew > SKEWED && of_logarithms.abs() < LESS_SKEWED * skew {
             (ColumnMap::positive(0.0), Reason::Skewed { skewness: skew, of_logarithms })
@@ -174,8 +180,8 @@ impl Table {
     ///
     /// | values | map |
     /// |---|---|
-    /// | integers up to ±65536, over a range below 64 | dequantized; logit between the ends |
-    /// | other integers up to ±65536 | dequantized; one of the maps below |
+    /// | integers within ±65535, over a range below 64 | dequantized; logit between the ends |
+    /// | other integers within ±65535 | dequantized; one of the maps below |
     /// | in (0, 1), from below 0.05 to above 0.95 | logit |
     /// | above 0, integers from 0; skewness above 1, that of the logarithms below half of it in size | logarithm |
     /// | others | standardised |
@@ -198,7 +204,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`TableError::Text`], and those of [`Table::check_varied`].
+    /// [`TableError::Text`], [`TableError::Coarse`], and those of [`Table::check_varied`].
     pub fn column_maps(&self) -> Result<ColumnMaps, TableError> {
         self.check_numbers()?;
         self.check_varied()?;
@@ -206,6 +212,7 @@ impl Table {
         for name in self.names() {
             let values = self.numbers(name)?;
             let (map, integer, reason) = chosen(values);
+            check_fine(name, values, &map)?;
             let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
             let (name, distinct) = (name.to_owned(), distinct.len());
             columns.push(ColumnChoice { name, map, integer, distinct, reason });
@@ -217,8 +224,8 @@ impl Table {
     /// treated as real ones, without noise, whatever they look like.
     ///
     /// # Errors
-    /// [`TableError::UnknownColumn`], [`TableError::Text`], and [`TableError::Outside`] for a value
-    /// that the map does not accept.
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Coarse`], and
+    /// [`TableError::Outside`] for a value that the map does not accept.
     pub fn set_map(
         &self,
         maps: &mut ColumnMaps,
@@ -258,6 +265,7 @@ impl Table {
             return Err(unknown());
         };
         check(name, values, &map, integer)?;
+        check_fine(name, values, &map)?;
         let middle = if integer { 0.5 } else { 0.0 };
         let middles: Vec<f64> = values.iter().map(|value| value + middle).collect();
         let column = &mut maps.columns[place];
@@ -306,12 +314,36 @@ fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(
         if integer && found.fract() != 0.0 {
             return Err(TableError::NotInteger { column, row, found });
         }
+        let (lower, upper) = map.interval();
         // The noise of an integer is never 0 or 1, so both ends of its cell may be bounds.
-        let inside = if integer { found + 0.5 } else { found };
-        if !map.accepts(inside) {
-            let (lower, upper) = map.interval();
+        let inside =
+            if integer { lower <= found && found + 1.0 <= upper } else { map.accepts(found) };
+        if !inside {
+            let (lower, upper) = (lower.max(f32::MIN.into()), upper.min(f32::MAX.into()));
             return Err(TableError::Outside { column, row, found, lower, upper });
         }
+    }
+    Ok(())
+}
+
+/// Checks that float32 tells the numbers of a column apart. A logarithm or a logit is of numbers
+/// that begin at a bound, whose neighbourhood float32 resolves; classes are small integers.
+fn check_fine(name: &str, values: &[f64], map: &ColumnMap) -> Result<(), TableError> {
+    let n = values.len() as f64;
+    let range = match *map {
+        ColumnMap::Real { .. } => {
+            let mean = values.iter().sum::<f64>() / n;
+            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
+        }
+        ColumnMap::Circular { lower, upper } => upper - lower,
+        ColumnMap::Positive { .. } | ColumnMap::Bounded { .. } | ColumnMap::Class { .. } => {
+            return Ok(());
+        }
+    };
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let spacing = largest * f64::from(f32::EPSILON);
+    if spacing > COARSE * range && range > 0.0 {
+        return Err(TableError::Coarse { column: name.to_owned(), largest, range, spacing });
     }
     Ok(())
 }

@@ -16,6 +16,7 @@
 //! ```
 //! A table of numbers is data of a fit ([`FitData`](crate::train::fit::FitData)).
 
+mod classes;
 mod column;
 mod conditions;
 mod csv;
