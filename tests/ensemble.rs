@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Device};
 use flowkit::testing::elements::{device_rng, elements, normal, tensor};
-use flowkit::{ActNorm, ActNormConfig, ConfigError, Density, Ensemble, Flow, StandardNormal};
+use flowkit::{
+    ActNorm, ActNormConfig, ConfigError, Density, Ensemble, Flow, StandardNormal, Swap,
+    UniformBoxConfig,
+};
 
 type Member = Flow<ActNorm<2>, StandardNormal, 2>;
 
@@ -43,6 +46,22 @@ fn the_density_is_the_mean_of_the_densities() {
     let one = Ensemble::new(members[..1].to_vec()).unwrap();
     let x = tensor::<2>(vec![0.7], [1, 1], DType::F32, &Device::flex());
     assert_eq!(one.evaluate(x.clone()).unwrap(), members[0].evaluate(x).unwrap());
+}
+
+/// A member without density somewhere says nothing against the others; nor do all of them.
+#[test]
+fn members_may_have_no_density() {
+    let uniform = |upper: f64| {
+        let prior = UniformBoxConfig::between(0.0, upper);
+        Flow::build(&Swap::new(), prior, [1, 2], &Device::flex()).unwrap().without_data()
+    };
+    let ensemble = Ensemble::new(vec![uniform(1.0), uniform(2.0)]).unwrap();
+    let x = tensor::<2>(vec![0.5, 0.5, 1.5, 1.5, 3.0, 3.0], [3, 2], DType::F32, &Device::flex());
+    let found = elements(&ensemble.log_prob(x));
+    for (found, expected) in found.iter().zip([0.625f64.ln(), 0.125f64.ln()]) {
+        assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+    }
+    assert_eq!(found[2], f64::NEG_INFINITY);
 }
 
 #[test]
