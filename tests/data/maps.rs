@@ -231,9 +231,16 @@ fn no_mass_is_outside_the_bounds() {
         assert!(!values(layer.forward(row(&[at, 0.0], DType::F32), &()).1)[0].is_finite());
     }
     let z: Vec<f64> = (-400..400).map(f64::from).collect();
-    for (z, x) in z.iter().map(|&z| (z, values(layer.inverse(row(&[z, 0.0], DType::F32), &()))[0]))
-    {
-        assert!((2.0..=3.0).contains(&x), "{z}: {x}");
+    for dtype in [DType::F32, DType::F64] {
+        for z in z.iter().copied() {
+            let back = values(layer.inverse(row(&[z, z.min(80.0)], dtype), &()));
+            assert!(2.0 < back[0] && back[0] < 3.0 && back[1] > -4.0, "{z}: {back:?}");
+            // A sample has a density, and an integer below it one of the integers.
+            let (found, log_det) = layer.forward(row(&back, dtype), &());
+            assert!(values(found).iter().chain(&values(log_det)).all(|v| v.is_finite()), "{z}");
+        }
+        let missing = values(layer.inverse(row(&[f64::NAN, f64::NAN], dtype), &()));
+        assert!(missing.iter().all(|x| x.is_nan()), "{missing:?}");
     }
     // The density of a column integrates to 1.
     let flow = Flow::new(layer, StandardNormal::new(), [1, 2]).unwrap().without_data();
@@ -245,6 +252,19 @@ fn no_mass_is_outside_the_bounds() {
     // At −3 the second column has z = 0 and slope 1.
     let second = (std::f64::consts::TAU).sqrt().recip();
     assert!((total / f64::from(cells) / second - 1.0).abs() < 1e-4, "{}", total);
+}
+
+/// The upper end of a circle is its lower one, and no result is there.
+#[test]
+fn circles_have_one_end() {
+    let map = ColumnMap::circular(1000.0, 1024.0);
+    assert_eq!(ColumnMap::circular(0.0, 24.0).apply(-1e-30), -std::f64::consts::PI);
+    let layer = ColumnsConfig::new(vec![map]).build(&Site::new([1, 1], &device())).unwrap();
+    let last = f64::from((std::f64::consts::PI as f32).next_down().next_down());
+    for z in [last, last.next_down(), -last, -std::f64::consts::PI, 7.0] {
+        let x = values(layer.inverse(row(&[z], DType::F32), &()))[0];
+        assert!((1000.0..1024.0).contains(&x), "{z}: {x}");
+    }
 }
 
 #[test]
@@ -262,6 +282,10 @@ fn bad_maps_are_refused() {
         ".maps[1]: ColumnsConfig: `upper` must lie in (lower, 1e30], in float32, found \
          1.000000001"
     );
+    // Neighbours in float32 have no number between them.
+    let next = f64::from(1f32.next_up());
+    let neighbours = refused(vec![ColumnMap::bounded(1.0, next)], 1);
+    assert!(neighbours.starts_with(".maps[0]: ColumnsConfig: `upper`"), "{neighbours}");
     let zero = ColumnMap::Real { center: 0.0, scale: 0.0 };
     assert_eq!(
         refused(vec![zero], 1),
@@ -297,6 +321,18 @@ fn integers_survive_their_noise() {
                 assert_eq!(values(integers.lower(row(&y, dtype))), [0.125, x]);
             }
         }
+    }
+}
+
+/// However far out the latents are, their integers are among those of the bounds.
+#[test]
+fn integers_of_far_latents_are_within_the_bounds() {
+    let integers = IntegerColumnsConfig::new(vec![0]).build().unwrap();
+    let layer = ColumnsConfig::new(vec![ColumnMap::bounded(1.0, 5.0)]);
+    let layer = layer.build(&Site::new([1, 1], &device())).unwrap();
+    for (z, expected) in [(-60.0, 1.0), (-17.0, 1.0), (17.0, 4.0), (60.0, 4.0)] {
+        let y = layer.inverse(row(&[z], DType::F32), &());
+        assert_eq!(values(integers.lower(y)), [expected], "{z}");
     }
 }
 
