@@ -49,6 +49,16 @@ fn maps_are_inferred() {
     let heights: Vec<f64> = (-50..50).map(|i| 1.7 + 0.001 * f64::from(i)).collect();
     assert!(matches!(of("heights", &heights), (ColumnMap::Real { .. }, false, _)));
 
+    // Of values that float32 rounds to a bound there is no logit and no logarithm.
+    let mut shares = shares;
+    shares.push(1.0 - 1e-9);
+    assert!(matches!(of("shares", &shares).0, ColumnMap::Real { .. }));
+    let mut prices = prices;
+    prices.push(1e-50);
+    assert!(matches!(of("prices", &prices).0, ColumnMap::Real { .. }));
+    let table = numbers(&[("prices", &prices)]);
+    table.check_maps(&table.column_maps().unwrap()).unwrap();
+
     // Too large for noise in float32.
     assert!(!of("large", &[0.0, 1e6, 2e6]).1);
 }
@@ -99,15 +109,57 @@ fn another_table_is_checked() {
     table.check_maps(&maps).unwrap();
     let check = |columns: &[(&str, &[f64])]| numbers(columns).check_maps(&maps).unwrap_err();
     let error = check(&[("a", &[1.0, 4.0]), ("b", &[1.0, 1.0])]);
-    let expected = "row 2: expected a number between 1 and 4, without these, in column \"a\", \
-                    found 4";
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(
+        error.to_string(),
+        "row 2: expected an integer from 1 to 3 in column \"a\", found 4"
+    );
     let error = check(&[("a", &[1.5]), ("b", &[1.0])]);
     assert_eq!(error.to_string(), "row 1: expected an integer in column \"a\", found 1.5");
     let error = check(&[("b", &[1.0]), ("a", &[1.0])]);
     assert_eq!(error.to_string(), "expected the columns a, b, found b, a");
     let constant = numbers(&[("a", &[2.0, 2.0])]).column_maps().unwrap_err();
     assert!(matches!(constant, TableError::Constant { .. }));
+}
+
+/// The whole cell of an integer must lie between the bounds, or its noise would leave them.
+#[test]
+fn cells_of_integers_are_between_the_bounds() {
+    let table = numbers(&[("a", &[0.0, 2.0, 5.0])]);
+    let mut maps = table.column_maps().unwrap();
+    let mut set = |map| table.set_integer_map(&mut maps, "a", map);
+    set(ColumnMap::positive(0.0)).unwrap();
+    set(ColumnMap::bounded(-0.5, 6.0)).unwrap();
+    for (map, row, expected) in [
+        (ColumnMap::positive(0.25), 1, "an integer from 1 to inf"),
+        (ColumnMap::bounded(0.25, 9.0), 1, "an integer from 1 to 8"),
+        (ColumnMap::bounded(-1.0, 5.75), 3, "an integer from -1 to 4"),
+        (ColumnMap::bounded(-1.0, 5.0), 3, "an integer from -1 to 4"),
+    ] {
+        let error = set(map).unwrap_err().to_string();
+        let begin = format!("row {row}: expected {expected} in column \"a\"");
+        assert!(error.starts_with(&begin), "{error}");
+    }
+}
+
+/// Seconds since 1970 are 128 apart in float32.
+#[test]
+fn columns_that_float32_rounds_to_few_values_are_refused() {
+    let seconds = |spread: f64| -> Vec<f64> {
+        (0..100).map(|i| 1.7e9 + spread * f64::from(i % 10) / 10.0 + 0.5).collect()
+    };
+    let (day, year) = (seconds(86_400.0), seconds(3e7));
+    let table = numbers(&[("a", &day)]);
+    let mut maps = table.column_maps().unwrap();
+    let error = table.check_maps(&maps).unwrap_err();
+    assert!(matches!(error, TableError::Coarse { row: 1, spacing: 128.0, .. }), "{error}");
+    assert!(error.to_string().ends_with("subtract a constant from the column"), "{error}");
+    let error = table.set_map(&mut maps, "a", ColumnMap::real()).unwrap_err();
+    assert!(matches!(error, TableError::Coarse { .. }), "{error}");
+    let near: Vec<f64> = day.iter().map(|x| x - 1.7e9).collect();
+    for fine in [year, near, vec![0.0, 1e-20, 2.5e-20], vec![-3e4 + 0.5, 3e4 + 0.5]] {
+        let table = numbers(&[("a", &fine)]);
+        table.check_maps(&table.column_maps().unwrap()).unwrap();
+    }
 }
 
 #[test]

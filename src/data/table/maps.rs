@@ -16,6 +16,9 @@ const MOST_INTEGER: f64 = 65536.0;
 /// The largest range of integers that is bounded on both sides.
 const MOST_CELLS: f64 = 64.0;
 
+/// Least number of float32 numbers in the scale of a column that no logarithm is taken of.
+const PER_SCALE: f64 = 256.0;
+
 /// How much less skewed the logarithms of a column must be.
 const LESS_SKEWED: f64 = 0.5;
 
@@ -151,17 +154,19 @@ fn chosen(values: &[f64]) -> (ColumnMap, bool, Reason) {
         && values.iter().all(|value| value.fract() == 0.0);
     // An integer stands for the cell above it; its middle stands for it here.
     let middle = if integer { 0.5 } else { 0.0 };
+    let suits = |map: ColumnMap| map.accepts(least + middle) && map.accepts(most + middle);
+    let (share, positive) = (ColumnMap::bounded(0.0, 1.0), ColumnMap::positive(0.0));
     let numbers = values.iter().map(move |value| value + middle);
     let (map, reason) = if integer && most - least < MOST_CELLS {
         (ColumnMap::bounded(least, most + 1.0), Reason::FewIntegers { least, most })
-    } else if !integer && least > 0.0 && most < 1.0 && least < 0.05 && most > 0.95 {
-        (ColumnMap::bounded(0.0, 1.0), Reason::Share)
+    } else if !integer && least < 0.05 && most > 0.95 && suits(share) {
+        (share, Reason::Share)
     } else {
         let skew = skewness(numbers.clone());
-        let above = least > 0.0 || (integer && least >= 0.0);
+        let above = (integer || least > 0.0) && suits(positive);
         let of_logarithms = if above { skewness(numbers.clone().map(f64::ln)) } else { skew };
         if skew > SKEWED && of_logarithms.abs() < LESS_SKEWED * skew {
-            (ColumnMap::positive(0.0), Reason::Skewed { skewness: skew, of_logarithms })
+            (positive, Reason::Skewed { skewness: skew, of_logarithms })
         } else {
             (ColumnMap::real(), Reason::Plain { skewness: skew })
         }
@@ -180,7 +185,8 @@ impl Table {
     /// | above 0, skewness above 1 and that of the logarithms less than half of it | logarithm |
     /// | others | standardised |
     ///
-    /// Each map is standardised. The result is a suggestion: print it, and change what you know
+    /// Logit and logarithm are chosen only if float32 rounds no value to a bound. Each map is
+    /// standardised. The result is a suggestion: print it, and change what you know
     /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
     /// are not 0 and 1.
     ///
@@ -217,8 +223,9 @@ impl Table {
     /// treated as real ones, without noise, whatever they look like.
     ///
     /// # Errors
-    /// [`TableError::UnknownColumn`], [`TableError::Text`], and [`TableError::Outside`] for a value
-    /// that the map does not accept.
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Outside`] for a value
+    /// that the map does not accept, and [`TableError::Coarse`] for a column that float32 would
+    /// round to few values, such as seconds since 1970 within one day.
     pub fn set_map(
         &self,
         maps: &mut ColumnMaps,
@@ -232,7 +239,8 @@ impl Table {
     /// that of the dequantized numbers: an integer stands for the cell from it to the next.
     ///
     /// # Errors
-    /// Those of [`Table::set_map`], and [`TableError::NotInteger`].
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::NotInteger`], and
+    /// [`TableError::OutsideInteger`] for an integer whose cell leaves the bounds of the map.
     pub fn set_integer_map(
         &self,
         maps: &mut ColumnMaps,
@@ -260,8 +268,10 @@ impl Table {
         check(name, values, &map, integer)?;
         let middle = if integer { 0.5 } else { 0.0 };
         let middles: Vec<f64> = values.iter().map(|value| value + middle).collect();
+        let map = map.standardised(&middles);
+        check_spacing(name, values, &map)?;
         let column = &mut maps.columns[place];
-        (column.map, column.integer) = (map.standardised(&middles), integer);
+        (column.map, column.integer) = (map, integer);
         column.reason = Reason::Set;
         Ok(())
     }
@@ -285,7 +295,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::OtherColumns`], [`TableError::Text`], [`TableError::Outside`],
-    /// [`TableError::NotInteger`].
+    /// [`TableError::Coarse`], [`TableError::NotInteger`], [`TableError::OutsideInteger`].
     pub fn check_maps(&self, maps: &ColumnMaps) -> Result<(), TableError> {
         if !self.names().eq(maps.names()) {
             let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
@@ -294,24 +304,46 @@ impl Table {
         }
         maps.columns.iter().try_for_each(|column| {
             let values = self.numbers(&column.name)?;
-            check(&column.name, values, &column.map, column.integer)
+            check(&column.name, values, &column.map, column.integer)?;
+            check_spacing(&column.name, values, &column.map)
         })
     }
 }
 
 /// Checks that a map accepts all values of a column.
 fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(), TableError> {
+    let (lower, upper) = map.interval();
     for (row, &found) in values.iter().enumerate() {
         let (column, row) = (name.to_owned(), row + 1);
-        if integer && found.fract() != 0.0 {
-            return Err(TableError::NotInteger { column, row, found });
+        if integer {
+            if found.fract() != 0.0 {
+                return Err(TableError::NotInteger { column, row, found });
+            }
+            // The noise is neither 0 nor 1, so the ends of the cell may be the bounds.
+            if !(lower <= found && found + 1.0 <= upper && map.accepts(found + 0.5)) {
+                let (least, most) = (lower.ceil(), upper.floor() - 1.0);
+                return Err(TableError::OutsideInteger { column, row, found, least, most });
+            }
+            continue;
         }
-        // The noise of an integer is never 1, so the upper bound may be the end of its cell. It may
-        // be 0, so that `found` itself may be the lower bound.
-        let inside = if integer { found + 0.5 } else { found };
-        if !map.accepts(inside) {
-            let (lower, upper) = map.interval();
+        if !map.accepts(found) {
             return Err(TableError::Outside { column, row, found, lower, upper });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a standardised map has enough numbers of float32 to tell the values apart. Bounds
+/// and logarithms have their own: what is near a bound has no scale.
+fn check_spacing(name: &str, values: &[f64], map: &ColumnMap) -> Result<(), TableError> {
+    let ColumnMap::Real { scale, .. } = *map else { return Ok(()) };
+    for (row, &found) in values.iter().enumerate() {
+        // Of a finite float32 number, as `check` has shown.
+        let size = (found as f32).abs();
+        let spacing = f64::from(size) - f64::from(size.next_down());
+        if spacing * PER_SCALE > scale {
+            let (column, row) = (name.to_owned(), row + 1);
+            return Err(TableError::Coarse { column, row, found, spacing, scale });
         }
     }
     Ok(())
