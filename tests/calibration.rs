@@ -82,6 +82,30 @@ fn ties_are_broken_at_random() {
     };
     let samples = PosteriorSamples::collect(&x, &y, 20, coin).unwrap();
     assert!(Ranks::new(&samples, 0).p_values()[0] > 0.01);
+    assert!(Coverage::new(&samples, 0).unwrap().p_value() > 0.01);
+}
+
+/// Bars have one expected count, whether or not their number divides that of the ranks.
+#[test]
+fn bars_have_one_expected_count() {
+    // Each of 30 ranks 100 times: a calibrated density. 20 bars of one or two whole ranks would
+    // hold 100 or 200.
+    let n = 3000;
+    let x = matrix((0..n).map(|row| f64::from(row % 30) - 0.5).collect(), 1);
+    let y = Tensor::<2>::zeros([n as usize, 1], &Device::flex());
+    let all = |_: &Tensor<2>, rows: usize| {
+        Ok(matrix((0..rows).map(|row| (row % 29) as f64).collect(), 1))
+    };
+    let samples = PosteriorSamples::collect(&x, &y, 29, all).unwrap();
+    let ranks = Ranks::new(&samples, 0);
+    let mut of_each = [0; 30];
+    ranks.ranks(0).iter().for_each(|&rank| of_each[rank] += 1);
+    assert_eq!(of_each, [100; 30]);
+    assert_eq!(ranks.histogram(0, 10).counts, [300; 10]);
+    let histogram = ranks.histogram(0, 20);
+    let (low, high) = histogram.band;
+    assert_eq!(histogram.counts.iter().sum::<usize>(), 3000);
+    assert!(histogram.counts.iter().all(|count| (low..=high).contains(count)), "{histogram:?}");
 }
 
 #[test]
@@ -114,6 +138,11 @@ fn a_classifier_tells_apart_what_differs() {
 fn bad_samples_are_named() {
     let (a, b) = (matrix(normal(1, 40, 1.0), 2), matrix(normal(2, 60, 1.0), 3));
     let config = ClassifierTestConfig::new();
+    let large = ClassifierTestConfig::new().with_width(Some(1 << 40));
+    assert!(matches!(large.validate(), Err(ConfigError::TooLarge { field: "width", .. })));
+    let error = large.with_width(Some(1 << 23)).test(&a, &a).unwrap_err();
+    let CalibrationError::Config(error) = error else { panic!("{error}") };
+    assert!(matches!(error, ConfigError::TooManyParameters { field: "width", .. }), "{error}");
     let error = config.test(&a, &b).unwrap_err();
     let shape = CalibrationError::Shape { what: "samples", expected: [20, 2], found: [20, 3] };
     assert_eq!(error, shape);

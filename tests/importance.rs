@@ -150,6 +150,33 @@ fn weights_without_a_tail_have_no_shape() {
     assert!(one.chain(1).states().iter().all(|&state| state == 7));
 }
 
+/// Weights of which a few outweigh all others are the worst of all, and no fit calls them reliable.
+#[test]
+fn weights_with_too_few_above_the_others_are_not_reliable() {
+    let few = |large: &[f64], small: f64| {
+        let mut nats = vec![small; 1000];
+        nats[..large.len()].copy_from_slice(large);
+        LogWeights::new(nats).unwrap().pareto_k().unwrap()
+    };
+    // The others are 0 beside the largest, by their log-weight or by rounding.
+    for small in [f64::NEG_INFINITY, -800.0, -30.0] {
+        for large in [&[0.0][..], &[0.0, -1.0], &[0.0, -1.0, -2.0, -3.0]] {
+            let found = few(large, small);
+            assert_eq!((found.k, found.tail), (f64::INFINITY, large.len()), "{small}");
+            assert!(!found.is_reliable());
+        }
+    }
+    // A tail over all numbers of float64: its quartile has no reciprocal.
+    for step in [100.0, 140.0, 180.0, 185.0] {
+        let tail: Vec<f64> = (0..5).map(|i| -step * f64::from(i)).collect();
+        let found = few(&tail, f64::NEG_INFINITY);
+        assert!(found.k > 1.0 && !found.is_reliable(), "{step}: {found:?}");
+    }
+    let tail: Vec<f64> = (0..95).map(|i| if i == 0 { 0.0 } else { -744.0 }).collect();
+    let found = few(&tail, f64::NEG_INFINITY);
+    assert!(found.k == f64::INFINITY && !found.is_reliable(), "{found:?}");
+}
+
 /// The chain of a discrete target: its occupation and its acceptance rate are sums of four terms.
 #[test]
 fn the_chain_has_the_target_as_its_stationary_distribution() {

@@ -51,7 +51,7 @@ impl Classifier {
     ) -> Result<Self, CalibrationError> {
         let [rows, inputs] = x.dims();
         let device = x.device().autodiff();
-        let mut model = Self::new(inputs, config.width.unwrap_or(10 * inputs), &device);
+        let mut model = Self::new(inputs, config.width_for(inputs)?, &device);
         let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
         let (mut least, mut waited) = (f64::INFINITY, 0);
         for epoch in 0..config.epochs {

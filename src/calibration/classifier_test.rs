@@ -90,6 +90,7 @@ impl ClassifierTestConfig {
             let (expected, found) = ([n_samples, columns], samples.dims());
             return Err(CalibrationError::Shape { what: "samples", expected, found });
         }
+        self.width_for(columns)?;
         let (least, n) = (self.folds.max(2), n_reference.min(n_samples));
         for (what, found) in [("reference", n_reference), ("samples", n_samples)] {
             if found < least || columns == 0 {

@@ -1,7 +1,7 @@
 //! Configuration of a classifier two-sample test.
 
 use crate::error::ConfigError;
-use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE};
+use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 
 const NAME: &str = "ClassifierTestConfig";
 
@@ -39,12 +39,24 @@ impl ClassifierTestConfig {
             let needs = "a second part, on which the classifier is trained";
             return Err(ConfigError::Choice { config: NAME, field: "folds", found: "1", needs });
         }
-        ConfigError::positive(NAME, "width", self.width.unwrap_or(1))?;
+        ConfigError::counted(NAME, "width", self.width.unwrap_or(1), MOST_SIZE)?;
         ConfigError::counted(NAME, "epochs", self.epochs, MOST_REPEATS)?;
         ConfigError::counted(NAME, "patience", self.patience, MOST_REPEATS)?;
         ConfigError::counted(NAME, "batch_size", self.batch_size, MOST_SIZE)?;
         let legal = (0.0..f64::INFINITY).contains(&self.tolerance);
         ConfigError::within(NAME, "tolerance", "[0, ∞)", self.tolerance, legal)?;
         ConfigError::positive_finite(NAME, "learning_rate", self.learning_rate)
+    }
+
+    /// Width of the hidden layers for rows of `columns`, if the classifier is not too large.
+    ///
+    /// # Errors
+    /// [`ConfigError::TooManyParameters`].
+    pub(super) fn width_for(&self, columns: usize) -> Result<usize, ConfigError> {
+        let width = self.width.unwrap_or_else(|| product([10, columns]));
+        let dense = |inputs: usize, outputs: usize| sum([product([inputs, outputs]), outputs]);
+        let total = sum([dense(columns, width), dense(width, width), dense(width, 1)]);
+        ConfigError::parameters(NAME, total, [("columns", columns), ("width", width)])?;
+        Ok(width)
     }
 }

@@ -1,7 +1,8 @@
 //! Expected coverage by tests of accuracy with random points (TARP).
 //! ```text
 //! a_i ~ U([0, 1]^d)                                     a random point for each simulation
-//! f_i = (#{ l : |x_il − a_i| < |x*_i − a_i| } + v)/(L + 1),   v ~ U[0, 1)
+//! r_i = #{ l : |x_il − a_i| < |x*_i − a_i| }            0..L; among equal distances it is random
+//! f_i = (r_i + v)/(L + 1),   v ~ U[0, 1)
 //! ECP(α) = #{ i : f_i < α }/n                           equals α if the density is calibrated
 //! ```
 //! Distances are those of parameters that are scaled to [0, 1] by their range in the simulations.
@@ -42,8 +43,13 @@ impl Coverage {
                 scaled.zip(&point).map(|(x, a)| (x - a) * (x - a)).sum()
             };
             let truth = distance(samples.truth(simulation));
-            let nearer = samples.samples(simulation).filter(|x| distance(x) < truth).count();
-            (nearer as f64 + stream.next()) / (l + 1) as f64
+            let (mut nearer, mut equal) = (0, 0);
+            for found in samples.samples(simulation).map(distance) {
+                nearer += usize::from(found < truth);
+                equal += usize::from(found == truth);
+            }
+            let rank = nearer + stream.below(equal + 1);
+            (rank as f64 + stream.next()) / (l + 1) as f64
         };
         let mut credibilities: Vec<f64> = (0..samples.len()).map(credibility).collect();
         credibilities.sort_unstable_by(f64::total_cmp);

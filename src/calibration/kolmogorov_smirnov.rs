@@ -17,7 +17,7 @@ use std::f64::consts::PI;
 
 /// The probability that so many independent uniform numbers deviate from the uniform distribution
 /// at least as much as `values` do, which lie in [0, 1]. A small p-value is evidence that the
-/// numbers are not uniform. For no numbers it is 1.
+/// numbers are not uniform. For no numbers it is 1; NaN among them leads to NaN.
 ///
 /// ```
 /// use flowkit::calibration::kolmogorov_smirnov;
@@ -28,6 +28,9 @@ use std::f64::consts::PI;
 /// assert!(kolmogorov_smirnov(&squared) < 1e-4); // D = 1/4
 /// ```
 pub fn kolmogorov_smirnov(values: &[f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
     let n = values.len() as f64;
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -70,5 +73,12 @@ mod tests {
         for (lambda, expected) in cases {
             assert!((survival(lambda) - expected).abs() < 1e-9, "{lambda}: {}", survival(lambda));
         }
+    }
+
+    #[test]
+    fn no_number_is_no_evidence() {
+        assert_eq!(kolmogorov_smirnov(&[]), 1.0);
+        assert!(kolmogorov_smirnov(&[f64::NAN]).is_nan());
+        assert!(kolmogorov_smirnov(&[0.1, f64::NAN, 0.5]).is_nan());
     }
 }

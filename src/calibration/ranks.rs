@@ -3,8 +3,9 @@
 //! r_ij = #{ l : x_ilj < x*_ij }               0..L,  for simulation i and parameter j
 //! u_ij = (r_ij + v)/(L + 1),  v ~ U[0, 1)     uniform if the density is calibrated
 //! ```
-//! A histogram of the ranks shows what is wrong: a `∪` means too narrow densities, a `∩` too wide
-//! ones, a rising slope samples that are too low. Among equal values the rank is random.
+//! A histogram of `u` shows what is wrong: a `∪` means too narrow densities, a `∩` too wide ones, a
+//! rising slope samples that are too low. Among equal values the rank is random. The `L + 1` ranks
+//! need not fill the bars alike; `v` shares a rank between two bars.
 //!
 //! # Reference
 //! Talts et al. 2018.
@@ -24,6 +25,8 @@ const OUTSIDE: f64 = 0.01;
 pub struct Ranks {
     /// One list for each parameter, with one rank for each simulation.
     ranks: Vec<Vec<usize>>,
+    /// `u`, likewise.
+    places: Vec<Vec<f64>>,
     per_observation: usize,
     p_values: Vec<f64>,
 }
@@ -59,12 +62,11 @@ impl Ranks {
                 ranks.push(less + stream.below(equal + 1));
             }
         }
-        let p_value = |ranks: &Vec<usize>| {
-            let place = |&rank: &usize| (rank as f64 + stream.next()) / (l + 1) as f64;
-            kolmogorov_smirnov(&ranks.iter().map(place).collect::<Vec<f64>>())
-        };
-        let p_values = ranks.iter().map(p_value).collect();
-        Self { ranks, per_observation: l, p_values }
+        let mut place = |&rank: &usize| (rank as f64 + stream.next()) / (l + 1) as f64;
+        let places: Vec<Vec<f64>> =
+            ranks.iter().map(|ranks| ranks.iter().map(&mut place).collect()).collect();
+        let p_values = places.iter().map(|places| kolmogorov_smirnov(places)).collect();
+        Self { ranks, places, per_observation: l, p_values }
     }
 
     /// The ranks of a parameter, one for each simulation, from 0 to the number of samples.
@@ -87,19 +89,19 @@ impl Ranks {
         &self.p_values
     }
 
-    /// The histogram of a parameter's ranks, in bins of equal numbers of ranks as far as that is
-    /// possible. There are at most `L + 1` bins, and at least one.
+    /// The histogram of a parameter's `u`, in bins of equal width. There are at most `L + 1` bins,
+    /// and at least one. If their number divides `L + 1`, it is one of the ranks.
     ///
     /// # Panics
     /// If there is no such parameter.
     pub fn histogram(&self, parameter: usize, bins: usize) -> RankHistogram {
-        let (values, ranks) = (self.per_observation + 1, &self.ranks[parameter]);
-        let bins = bins.clamp(1, values);
+        let bins = bins.clamp(1, self.per_observation + 1);
         let mut counts = vec![0; bins];
-        for &rank in ranks {
-            counts[rank * bins / values] += 1;
+        for place in &self.places[parameter] {
+            // Below 1, apart from a rounding.
+            counts[((place * bins as f64) as usize).min(bins - 1)] += 1;
         }
-        let n = ranks.len();
+        let n = self.places[parameter].len();
         let expected = n as f64 / bins as f64;
         RankHistogram { counts, expected, band: binomial_band(n, 1.0 / bins as f64) }
     }

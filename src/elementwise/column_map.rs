@@ -2,9 +2,11 @@
 
 use std::f64::consts::{PI, TAU};
 
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::tensor::float_limits::next_above;
 
 /// The map of one column.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -115,7 +117,8 @@ impl ColumnMap {
                 ((x - lower).ln() - (upper - x).ln() - center) / scale
             }
             Self::Circular { lower, upper } => {
-                TAU * ((x - lower) / (upper - lower)).rem_euclid(1.0) - PI
+                // Twice: the remainder of a small negative number rounds to 1.
+                TAU * ((x - lower) / (upper - lower)).rem_euclid(1.0).rem_euclid(1.0) - PI
             }
             Self::Class { .. } => x,
         }
@@ -159,8 +162,9 @@ impl ColumnMap {
             }
         }
         let bounds = matches!(self, Self::Bounded { .. } | Self::Circular { .. });
-        // Bounds that are one value of float32 have nothing between them.
-        if bounds && (numbers.lower as f32) >= (numbers.upper as f32) {
+        // Something is between them, in float32.
+        let first = next_above(numbers.lower, DType::F32);
+        if bounds && first >= f64::from(numbers.upper as f32) {
             return out_of_range("upper", "(lower, 1e30], in float32", numbers.upper);
         }
         if !(1.0 / MOST..=MOST).contains(&numbers.scale) {

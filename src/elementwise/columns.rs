@@ -36,7 +36,8 @@
 //! rounds to it is mapped to ±∞, and one outside the bounds to NaN. Data with such elements is
 //! refused: [`Table::check_maps`](crate::data::Table::check_maps) names row and column.
 //! The log-derivatives of the inverse are computed from `z`, which still has the digits that `x`
-//! lost at a bound.
+//! lost at a bound. An `x` of the inverse that would be rounded to a bound is the number of its
+//! type beside the bound: a sample is always one that the forward map accepts.
 //!
 //! # Example
 //! ```
@@ -68,6 +69,7 @@ use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
 use crate::tensor::channels::{select, unselect};
+use crate::tensor::float_limits::next_above;
 use crate::tensor::per_example::{sum_event, zero_log_det};
 use crate::tensor::smooth::{sigmoid, softplus};
 
@@ -132,6 +134,9 @@ struct Group {
     upper: Tensor<2>,
     center: Tensor<2>,
     scale: Tensor<2>,
+    /// The numbers beside the bounds, within them.
+    first: Tensor<2>,
+    last: Tensor<2>,
 }
 
 impl Group {
@@ -173,7 +178,8 @@ impl Group {
             Kind::Class => (z, None),
             Kind::Positive => {
                 let y = scaled(z);
-                (y.clone().exp() + self.lower.clone(), Some(y))
+                let x = y.clone().exp() + self.lower.clone();
+                (x.max_pair(self.first.clone().expand(y.dims())), Some(y))
             }
             Kind::Bounded => {
                 let y = scaled(z);
@@ -184,13 +190,18 @@ impl Group {
                 let size = y.clone().mask_where(far.clone(), y.neg());
                 let distance = sigmoid(size) * self.width();
                 let near_upper = self.upper.clone() - distance.clone();
-                ((distance + self.lower.clone()).mask_where(far, near_upper), Some(log_derivative))
+                let x = (distance + self.lower.clone()).mask_where(far, near_upper);
+                let [first, last] =
+                    [&self.first, &self.last].map(|end| end.clone().expand(x.dims()));
+                (x.max_pair(first).min_pair(last), Some(log_derivative))
             }
             Kind::Circular => {
                 let turns = fraction(z.mul_scalar(1.0 / TAU).add_scalar(0.5));
                 let log_derivative = self.width().log().sub_scalar(TAU.ln());
                 let log_derivative = log_derivative.expand(turns.dims());
-                (turns * self.width() + self.lower.clone(), Some(log_derivative))
+                let x = turns * self.width() + self.lower.clone();
+                let last = self.last.clone().expand(x.dims());
+                (x.min_pair(last), Some(log_derivative))
             }
         }
     }
@@ -213,15 +224,17 @@ impl Columns {
         let group = |kind: Kind| {
             let places: Vec<usize> =
                 (0..self.maps.len()).filter(|&place| self.maps[place].kind() == kind).collect();
-            let row = |number: fn(Numbers) -> f64| {
+            let row = |number: &dyn Fn(Numbers) -> f64| {
                 let row: Vec<f64> =
                     places.iter().map(|&place| number(self.maps[place].numbers())).collect();
                 let shape = [1, row.len()];
                 Tensor::<2>::from_data(TensorData::new(row, shape), (device, dtype))
             };
-            let (lower, upper) = (row(|numbers| numbers.lower), row(|numbers| numbers.upper));
-            let (center, scale) = (row(|numbers| numbers.center), row(|numbers| numbers.scale));
-            Group { kind, places, lower, upper, center, scale }
+            let (lower, upper) = (row(&|numbers| numbers.lower), row(&|numbers| numbers.upper));
+            let (center, scale) = (row(&|numbers| numbers.center), row(&|numbers| numbers.scale));
+            let first = row(&|numbers| next_above(numbers.lower, dtype));
+            let last = row(&|numbers| -next_above(-numbers.upper, dtype));
+            Group { kind, places, lower, upper, center, scale, first, last }
         };
         let kinds = [Kind::Real, Kind::Positive, Kind::Bounded, Kind::Circular, Kind::Class];
         let has = |kind: &Kind| self.maps.iter().any(|map| map.kind() == *kind);

@@ -8,7 +8,8 @@
 //! is at least the mean of theirs (Jensen's inequality).
 //!
 //! # Numerics
-//! The exponentials are those of differences from the largest log-density.
+//! The exponentials are those of differences from the largest log-density. Where all members have
+//! the density 0, so has the mixture.
 //!
 //! # Cost
 //! Densities and samples of all members: the members of a conditional density may have a row of the
@@ -82,9 +83,9 @@ impl<const D: usize, T: Density<Data = Tensor<D>, Provenance = Exact>> Ensemble<
         let all: Vec<Tensor<2>> = self.members.iter().map(of).collect::<Result<_, FlowError>>()?;
         let all = Tensor::cat(all, 0);
         let largest = all.clone().inner().max_dim(0);
-        // Where every density is 0, so is their mean.
-        let nowhere = largest.clone().equal_elem(f32::NEG_INFINITY);
-        let largest = largest.mask_fill(nowhere, 0.0);
+        // −∞ − −∞ is no number.
+        let none = largest.clone().equal_elem(f32::NEG_INFINITY);
+        let largest = largest.mask_fill(none, 0.0);
         let device = all.device();
         let largest = if all.is_autodiff() { constant(largest, &device) } else { largest };
         let mean = (all - largest.clone()).exp().mean_dim(0);

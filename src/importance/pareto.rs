@@ -13,9 +13,10 @@
 //!
 //! # Numerics
 //! A scale of the weights changes nothing, so normalised weights are used. Where weights tie with
-//! `u`, only the positive `y` are fitted. If there is none, the largest weights are all equal: they
-//! are bounded, and `k = −∞`. One to four of them determine no shape, and may be all that matters:
-//! `k = ∞`.
+//! `u`, only the positive `y` are fitted. None of them is no tail: weights that are all equal have
+//! `k = −∞`. Fewer than 5 have no shape, and `k = ∞`, as in the reference: a few weights outweigh
+//! all others, which may be 0 beside them. So it is where the quartile of `y` is so small, relative
+//! to the largest, that no `θ_j` is a float64.
 //!
 //! # Reference
 //! Zhang & Stephens 2009, *A new and efficient estimation method for the generalized Pareto
@@ -25,7 +26,7 @@
 /// The shape of the tail of importance weights. The formulas head this module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ParetoK {
-    /// `k̂`; `−∞` if the largest weights are equal, `∞` if too few are larger than the others.
+    /// `k̂`; `−∞` for weights without a tail, `∞` for a tail that no distribution can be fitted to.
     pub k: f64,
     /// Number of weights that it was fitted to.
     pub tail: usize,
@@ -64,7 +65,7 @@ pub(super) fn of_weights(weights: &[f64]) -> ParetoK {
         largest.iter().map(|weight| weight - cutoff).filter(|excess| *excess > 0.0).collect();
     let k = match excess.len() {
         0 => f64::NEG_INFINITY,
-        few if few < LEAST_TAIL => f64::INFINITY,
+        tail if tail < LEAST_TAIL => f64::INFINITY,
         _ => shape(&excess),
     };
     ParetoK { k, tail: excess.len(), samples }
@@ -87,6 +88,9 @@ fn shape(sorted: &[f64]) -> f64 {
         })
         .filter(|(_, log_likelihood)| log_likelihood.is_finite())
         .collect();
+    if points.is_empty() {
+        return f64::INFINITY;
+    }
     let best = points.iter().map(|point| point.1).fold(f64::NEG_INFINITY, f64::max);
     let (sum, weighted) = points.iter().fold((0.0, 0.0), |(sum, weighted), (theta, log)| {
         let weight = (log - best).exp();

@@ -6,8 +6,8 @@
 //! ```
 //! Data are angles in radians; one outside of `[−π, π)` is the same angle as the one inside.
 //! [`CircularNsfConfig`] configures the layers, and [`CircularNsfConfig::prior`] is their prior.
-//! The density is continuous everywhere, since each spline is continuous on the circle and each network
-//! reads cosines and sines.
+//! The density is continuous everywhere, since each spline is continuous on the circle and each
+//! network reads cosines and sines.
 //!
 //! A single angle has no other half: its parameters depend on the condition alone, and one step
 //! suffices without a condition.

@@ -9,6 +9,7 @@ use flowkit::data::DataError;
 use tempfile::TempDir;
 
 mod cifar10;
+mod columns;
 mod emnist;
 #[cfg(feature = "image")]
 mod foreign;

@@ -258,3 +258,37 @@ fn a_flow_is_fitted_to_a_table() {
     assert_eq!(FitData::check(&text), Err(FitDataError::Text { column: "kind".into() }));
     assert!(matches!(config.fit(flow(), &text), Err(FitError::Data(FitDataError::Text { .. }))));
 }
+
+/// Whatever follows a quote that nothing closes would be one cell, and its rows be lost.
+#[test]
+fn quotes_are_closed() {
+    let open = |text: &str, expected: u64| match read(&CsvConfig::new(), text) {
+        Err(TableError::OpenQuote { line, .. }) => assert_eq!(line, expected, "{text:?}"),
+        other => panic!("{text:?}: {other:?}"),
+    };
+    open("x,kind\n1,a\n2,\"b\n3,c\n4,d\n", 3);
+    open("x,kind\n1,a\n2,\"b", 3);
+    open("x,kind\n1,\"", 2);
+    open("\"x,kind\n1,a\n", 1);
+    open("x\n\"1\n2\n", 2);
+    open("kind\na\n\"\"\"\n", 3);
+    for (text, rows) in [
+        ("x,kind\n1,\"a\nb\"\n2,\"b\"\"\"", 2),
+        ("x,kind\n1,a\"\n2,b\n", 2),
+        ("kind\n\"\"\"\"\na\n", 2),
+        ("kind\na\n\"\"\"\"\n", 2),
+        ("kind\r\na\r\nb", 2),
+    ] {
+        assert_eq!(read(&CsvConfig::new(), text).unwrap().len(), rows, "{text:?}");
+    }
+    let e = CsvConfig::new().with_delimiter('\0');
+    assert_eq!(read(&e, "x\0y\n1\02\n").unwrap().len(), 1);
+}
+
+#[test]
+fn columns_of_numbers_hold_numbers() {
+    for found in [f64::NAN, f64::INFINITY] {
+        let error = Table::new(vec![Column::numbers("w", vec![1.0, found])]).unwrap_err();
+        assert!(matches!(error, TableError::NoNumber { row: 2, .. }), "{error}");
+    }
+}

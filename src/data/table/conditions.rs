@@ -27,7 +27,8 @@ pub enum Feature {
 }
 
 impl Feature {
-    fn name(&self) -> &str {
+    /// The name of its column.
+    pub fn name(&self) -> &str {
         match self {
             Self::Number { name, .. } | Self::Text { name, .. } => name,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
 use std::path::Path;
 
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
@@ -27,7 +28,9 @@ config! {
     /// The first line names the columns. A column is one of numbers if its first value is a number,
     /// otherwise one of text; a column with both is an error. A cell is without a value if it is
     /// empty or one of `NA`, `N/A`, `NaN`, `null`, `None`, `?`, in upper or lower case. Spaces
-    /// around a cell and empty lines do not count. A gzip file is unpacked.
+    /// around a cell and empty lines do not count. A cell in quotes may have delimiters and ends of
+    /// lines, and two quotes for one; a quote that nothing closes is an error. A gzip file is
+    /// unpacked.
     ///
     /// ```
     /// use flowkit::data::table::{CsvConfig, Missing, Values};
@@ -56,6 +59,15 @@ config! {
 
 /// Cells without a value, besides empty ones.
 const MISSING: [&str; 6] = ["NA", "N/A", "NaN", "null", "None", "?"];
+
+/// What is read after the end of a file: a line with one quote in its cell. A quote that is still
+/// open there takes it in, and stays open.
+const END: &[u8] = b"\n\"\"\"\"\n";
+
+/// Whether a record is the line that follows a file.
+fn is_end(record: &StringRecord) -> bool {
+    record.len() == 1 && &record[0] == "\""
+}
 
 fn is_missing(cell: &str) -> bool {
     cell.is_empty() || MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
@@ -180,13 +192,28 @@ impl CsvConfig {
             .delimiter(self.delimiter as u8)
             .flexible(true)
             .trim(Trim::All)
-            .from_reader(unpacked(path).map_err(in_file(path))?);
+            .from_reader(unpacked(path).map_err(in_file(path))?.chain(END));
         let header = reader.headers().map_err(of_csv(path))?.clone();
-        let mut columns = self.columns(path, &header)?;
+        if is_end(&header) {
+            return Err(TableError::NoHeader { path: path.into() });
+        }
         let (mut record, mut row, mut dropped) = (StringRecord::new(), 0, 0);
-        while reader.read_record(&mut record).map_err(of_csv(path))? {
-            row += 1;
+        let mut next = StringRecord::new();
+        // The last record is the line that follows the file, unless a quote has taken it in.
+        if !reader.read_record(&mut next).map_err(of_csv(path))? {
+            return Err(TableError::OpenQuote { path: path.into(), line: 1 });
+        }
+        let mut columns = self.columns(path, &header)?;
+        loop {
+            mem::swap(&mut record, &mut next);
             let line = record.position().map_or(0, Position::line);
+            if !reader.read_record(&mut next).map_err(of_csv(path))? {
+                if is_end(&record) {
+                    break;
+                }
+                return Err(TableError::OpenQuote { path: path.into(), line });
+            }
+            row += 1;
             if record.len() != header.len() {
                 let (expected, found) = (header.len(), record.len());
                 return Err(TableError::Ragged { path: path.into(), line, expected, found });
@@ -220,7 +247,7 @@ impl CsvConfig {
 
     /// The columns to read, without a row yet.
     fn columns(&self, path: &Path, header: &StringRecord) -> Result<Vec<Reading>, TableError> {
-        if header.is_empty() || (header.len() == 1 && header[0].is_empty()) {
+        if header.len() == 1 && header[0].is_empty() {
             return Err(TableError::NoHeader { path: path.into() });
         }
         let mut places = HashMap::new();

@@ -84,6 +84,18 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
+    /// A quote that is open at the end of the file: what follows it is no row.
+    #[error(
+        "{}: expected a quote that ends the cell in quotes of the row in line {line}, found the \
+         end of the file",
+        path.display()
+    )]
+    OpenQuote {
+        /// The file.
+        path: PathBuf,
+        /// The line at which the row begins.
+        line: u64,
+    },
     /// A line with fewer or more cells than the header.
     #[error(
         "{}, line {line}: expected {} as in the header, found {found}",
@@ -207,6 +219,16 @@ pub enum TableError {
         /// One of its values.
         found: String,
     },
+    /// A column of numbers with NaN or an infinity.
+    #[error("row {row}: expected a finite number in column {column:?}, found {found}")]
+    NoNumber {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The value.
+        found: f64,
+    },
     /// A weight that is negative.
     #[error("row {row}: expected a weight in [0, ∞) in column {column:?}, found {found}")]
     Weight {
@@ -253,20 +275,39 @@ pub enum TableError {
         /// The upper end.
         upper: f64,
     },
-    /// Large numbers that differ so little that float32 does not tell them apart.
+    /// An integer whose cell, from it to the next integer, leaves the bounds of its map.
     #[error(
-        "column {column:?} has numbers up to {largest:e} over a range of {range:.3e}, which are \
-         {spacing:.1e} apart in float32; subtract an origin from them"
+        "row {row}: expected an integer from {least} to {most} in column {column:?}, found {found}"
+    )]
+    OutsideInteger {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The number.
+        found: f64,
+        /// The least integer whose cell is between the bounds.
+        least: f64,
+        /// The largest one.
+        most: f64,
+    },
+    /// A number whose column is too narrow for float32 at its size.
+    #[error(
+        "row {row}: expected a number whose neighbours in float32 are within 1/1024 of the \
+         column's scale of {scale} in column {column:?}, found {found}, whose neighbours are \
+         {spacing} apart; subtract a constant from the column"
     )]
     Coarse {
         /// The name of the column.
         column: String,
-        /// The largest magnitude.
-        largest: f64,
-        /// The deviation of the numbers, or the circumference of a circle.
-        range: f64,
-        /// The distance of two numbers of float32 there.
+        /// The row.
+        row: usize,
+        /// The number.
+        found: f64,
+        /// The distance of float32 numbers at it.
         spacing: f64,
+        /// The scale of the column's map: its deviation, or the circumference of its circle.
+        scale: f64,
     },
     /// A number with a fraction in a column of integers.
     #[error("row {row}: expected an integer in column {column:?}, found {found}")]

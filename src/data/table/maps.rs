@@ -13,11 +13,11 @@ use crate::quantize::IntegerColumnsConfig;
 /// Integers of this magnitude are treated as real numbers: float32 has no room for their noise.
 const MOST_INTEGER: f64 = 65536.0;
 
-/// How much of a deviation the numbers of float32 may be apart.
-const COARSE: f64 = 1e-3;
-
 /// The largest range of integers that is bounded on both sides.
 const MOST_CELLS: f64 = 64.0;
+
+/// Least number of float32 numbers in the scale of a column that no logarithm is taken of.
+const PER_SCALE: f64 = 1024.0;
 
 /// How much less skewed the logarithms of a column must be.
 const LESS_SKEWED: f64 = 0.5;
@@ -155,19 +155,19 @@ fn chosen(values: &[f64]) -> (ColumnMap, bool, Reason) {
         && values.iter().all(|value| value.fract() == 0.0);
     // An integer stands for the cell above it; its middle stands for it here.
     let middle = if integer { 0.5 } else { 0.0 };
+    let suits = |map: ColumnMap| map.accepts(least + middle) && map.accepts(most + middle);
+    let (share, positive) = (ColumnMap::bounded(0.0, 1.0), ColumnMap::positive(0.0));
     let numbers = values.iter().map(move |value| value + middle);
-    // As the layer sees it, in float32.
-    let above_0 = (least as f32) > 0.0;
     let (map, reason) = if integer && most - least < MOST_CELLS {
         (ColumnMap::bounded(least, most + 1.0), Reason::FewIntegers { least, most })
-    } else if !integer && above_0 && (most as f32) < 1.0 && least < 0.05 && most > 0.95 {
-        (ColumnMap::bounded(0.0, 1.0), Reason::Share)
+    } else if !integer && least < 0.05 && most > 0.95 && suits(share) {
+        (share, Reason::Share)
     } else {
         let skew = skewness(numbers.clone());
-        let above = above_0 || (integer && least >= 0.0);
+        let above = (integer || least > 0.0) && suits(positive);
         let of_logarithms = if above { skewness(numbers.clone().map(f64::ln)) } else { skew };
         if skew > SKEWED && of_logarithms.abs() < LESS_SKEWED * skew {
-            (ColumnMap::positive(0.0), Reason::Skewed { skewness: skew, of_logarithms })
+            (positive, Reason::Skewed { skewness: skew, of_logarithms })
         } else {
             (ColumnMap::real(), Reason::Plain { skewness: skew })
         }
@@ -186,7 +186,8 @@ impl Table {
     /// | above 0, integers from 0; skewness above 1, that of the logarithms below half of it in size | logarithm |
     /// | others | standardised |
     ///
-    /// Each map is standardised. The result is a suggestion: print it, and change what you know
+    /// Logit and logarithm are chosen only if float32 rounds no value to a bound. Each map is
+    /// standardised. The result is a suggestion: print it, and change what you know
     /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
     /// are not 0 and 1. All rows count alike, whatever their weights.
     ///
@@ -212,7 +213,7 @@ impl Table {
         for name in self.names() {
             let values = self.numbers(name)?;
             let (map, integer, reason) = chosen(values);
-            check_fine(name, values, &map)?;
+            check_spacing(name, values, &map)?;
             let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
             let (name, distinct) = (name.to_owned(), distinct.len());
             columns.push(ColumnChoice { name, map, integer, distinct, reason });
@@ -224,8 +225,9 @@ impl Table {
     /// treated as real ones, without noise, whatever they look like.
     ///
     /// # Errors
-    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Coarse`], and
-    /// [`TableError::Outside`] for a value that the map does not accept.
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::Outside`] for a value
+    /// that the map does not accept, and [`TableError::Coarse`] for a column that float32 would
+    /// round to few values, such as seconds since 1970 within one day.
     pub fn set_map(
         &self,
         maps: &mut ColumnMaps,
@@ -239,7 +241,8 @@ impl Table {
     /// that of the dequantized numbers: an integer stands for the cell from it to the next.
     ///
     /// # Errors
-    /// Those of [`Table::set_map`], and [`TableError::NotInteger`].
+    /// [`TableError::UnknownColumn`], [`TableError::Text`], [`TableError::NotInteger`], and
+    /// [`TableError::OutsideInteger`] for an integer whose cell leaves the bounds of the map.
     pub fn set_integer_map(
         &self,
         maps: &mut ColumnMaps,
@@ -265,11 +268,12 @@ impl Table {
             return Err(unknown());
         };
         check(name, values, &map, integer)?;
-        check_fine(name, values, &map)?;
         let middle = if integer { 0.5 } else { 0.0 };
         let middles: Vec<f64> = values.iter().map(|value| value + middle).collect();
+        let map = map.standardised(&middles);
+        check_spacing(name, values, &map)?;
         let column = &mut maps.columns[place];
-        (column.map, column.integer) = (map.standardised(&middles), integer);
+        (column.map, column.integer) = (map, integer);
         column.reason = Reason::Set;
         Ok(())
     }
@@ -293,7 +297,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::OtherColumns`], [`TableError::Text`], [`TableError::Outside`],
-    /// [`TableError::NotInteger`].
+    /// [`TableError::Coarse`], [`TableError::NotInteger`], [`TableError::OutsideInteger`].
     pub fn check_maps(&self, maps: &ColumnMaps) -> Result<(), TableError> {
         if !self.names().eq(maps.names()) {
             let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
@@ -302,23 +306,30 @@ impl Table {
         }
         maps.columns.iter().try_for_each(|column| {
             let values = self.numbers(&column.name)?;
-            check(&column.name, values, &column.map, column.integer)
+            check(&column.name, values, &column.map, column.integer)?;
+            check_spacing(&column.name, values, &column.map)
         })
     }
 }
 
 /// Checks that a map accepts all values of a column.
 fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(), TableError> {
+    let (lower, upper) = map.interval();
     for (row, &found) in values.iter().enumerate() {
         let (column, row) = (name.to_owned(), row + 1);
-        if integer && found.fract() != 0.0 {
-            return Err(TableError::NotInteger { column, row, found });
+        if integer {
+            if found.fract() != 0.0 {
+                return Err(TableError::NotInteger { column, row, found });
+            }
+            let least = lower.ceil().max(1.0 - MOST_INTEGER);
+            let most = upper.floor().min(MOST_INTEGER) - 1.0;
+            // The noise is neither 0 nor 1, so the ends of the cell may be the bounds.
+            if !(least..=most).contains(&found) {
+                return Err(TableError::OutsideInteger { column, row, found, least, most });
+            }
+            continue;
         }
-        let (lower, upper) = map.interval();
-        // The noise of an integer is never 0 or 1, so both ends of its cell may be bounds.
-        let inside =
-            if integer { lower <= found && found + 1.0 <= upper } else { map.accepts(found) };
-        if !inside {
+        if !map.accepts(found) {
             let (lower, upper) = (lower.max(f32::MIN.into()), upper.min(f32::MAX.into()));
             return Err(TableError::Outside { column, row, found, lower, upper });
         }
@@ -326,24 +337,23 @@ fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(
     Ok(())
 }
 
-/// Checks that float32 tells the numbers of a column apart. A logarithm or a logit is of numbers
-/// that begin at a bound, whose neighbourhood float32 resolves; classes are small integers.
-fn check_fine(name: &str, values: &[f64], map: &ColumnMap) -> Result<(), TableError> {
-    let n = values.len() as f64;
-    let range = match *map {
-        ColumnMap::Real { .. } => {
-            let mean = values.iter().sum::<f64>() / n;
-            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
+/// Checks that float32 has enough numbers to tell the values of a column apart, on the scale of its
+/// map, or of the distance of a value that is far out. Near a bound, where a logarithm or a logit
+/// has no scale, there are enough; classes are small integers.
+fn check_spacing(name: &str, values: &[f64], map: &ColumnMap) -> Result<(), TableError> {
+    for (row, &found) in values.iter().enumerate() {
+        let scale = match *map {
+            ColumnMap::Real { center, scale } => scale.max((found - center).abs()),
+            ColumnMap::Circular { lower, upper } => upper - lower,
+            _ => return Ok(()),
+        };
+        // The largest number for one that float32 does not have, which `check` refuses.
+        let size = (found as f32).abs().min(f32::MAX);
+        let spacing = f64::from(size) - f64::from(size.next_down());
+        if spacing * PER_SCALE > scale {
+            let (column, row) = (name.to_owned(), row + 1);
+            return Err(TableError::Coarse { column, row, found, spacing, scale });
         }
-        ColumnMap::Circular { lower, upper } => upper - lower,
-        ColumnMap::Positive { .. } | ColumnMap::Bounded { .. } | ColumnMap::Class { .. } => {
-            return Ok(());
-        }
-    };
-    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let spacing = largest * f64::from(f32::EPSILON);
-    if spacing > COARSE * range && range > 0.0 {
-        return Err(TableError::Coarse { column: name.to_owned(), largest, range, spacing });
     }
     Ok(())
 }

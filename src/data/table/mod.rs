@@ -49,8 +49,8 @@ impl Table {
     /// A table of columns.
     ///
     /// # Errors
-    /// [`TableError::NoColumns`], [`TableError::Lengths`], and [`TableError::Repeated`] for a name
-    /// that two columns have.
+    /// [`TableError::NoColumns`], [`TableError::Lengths`], [`TableError::Repeated`] for a name that
+    /// two columns have, and [`TableError::NoNumber`] for NaN or an infinity.
     pub fn new(columns: Vec<Column>) -> Result<Self, TableError> {
         let expected = columns.first().ok_or(TableError::NoColumns)?.values.len();
         for (place, Column { name, values }) in columns.iter().enumerate() {
@@ -60,6 +60,12 @@ impl Table {
             }
             if columns[..place].iter().any(|earlier| earlier.name == *name) {
                 return Err(TableError::Repeated { found: name.clone() });
+            }
+            if let Values::Numbers(numbers) = values
+                && let Some(row) = numbers.iter().position(|number| !number.is_finite())
+            {
+                let (column, found) = (name.clone(), numbers[row]);
+                return Err(TableError::NoNumber { column, row: row + 1, found });
             }
         }
         Ok(Self { columns, weights: None, dropped: 0 })
