@@ -25,19 +25,21 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use flowkit::data::Table;
-use flowkit::data::table::{ColumnMaps, Conditions, CsvConfig, Missing, Values};
+use flowkit::data::table::{
+    ColumnMaps, Conditions, CsvConfig, Feature, Missing, TableError, Values,
+};
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{LinearKind, MafConfig, NsfConfig, RealNvpConfig};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    BoxBijector, Boxed, ColumnMap, ConfigError, Continuous, Density, Features, Flow,
-    IntegerColumns, LayerConfig, StandardNormal, Surjection, Uninit,
+    BoxBijector, Boxed, ColumnMap, ConfigError, Context, Continuous, Density, Features, Flow,
+    FlowError, IntegerColumns, LayerConfig, LogLikelihood, StandardNormal, Surjection, Uninit,
 };
 use flowkit_runs::corner::{self, Set};
 use flowkit_runs::gaussian::{Rows, mean_log_density};
 use flowkit_runs::plane::{self, Failure};
+use flowkit_runs::rows::{columns, csv, mean_and_error};
 use flowkit_runs::{say, threads};
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -48,43 +50,43 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Rows to test on, instead of a fifth of the data
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "score")]
     test: Option<PathBuf>,
     /// The columns to describe, separated by commas; all columns of numbers if not given
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "score")]
     columns: Vec<String>,
     /// Columns that the density is conditional on; numbers or text
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "score")]
     given: Vec<String>,
     /// A column with the weight of each row
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "score")]
     weights: Option<String>,
     /// Columns that are treated as real numbers, whatever their values look like
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "score")]
     real: Vec<String>,
     /// Columns above 0, of which the logarithm is taken
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "score")]
     positive: Vec<String>,
     /// Columns between two bounds: NAME=LOWER:UPPER
-    #[arg(long, value_delimiter = ',', value_parser = bounds)]
+    #[arg(long, value_delimiter = ',', value_parser = bounds, conflicts_with = "score")]
     bounded: Vec<(String, f64, f64)>,
     /// Leave out rows with a missing value
-    #[arg(long)]
+    #[arg(long, conflicts_with = "score")]
     drop_missing: bool,
     /// The flow
-    #[arg(long, default_value = "nsf")]
+    #[arg(long, default_value = "nsf", conflicts_with = "score")]
     model: ModelName,
     /// Largest number of epochs
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, conflicts_with = "score")]
     epochs: u64,
     /// Largest time of the fit, in seconds
-    #[arg(long, default_value_t = 40.0)]
+    #[arg(long, default_value_t = 40.0, conflicts_with = "score")]
     seconds: f64,
     /// Rows of an update
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, conflicts_with = "score")]
     batch: usize,
     /// Samples to write
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, conflicts_with = "score")]
     samples: usize,
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
@@ -226,21 +228,38 @@ fn with_types(model: &Model, job: &impl Job, device: &Device) -> Result<(), Fail
     }
 }
 
-/// The rows as the Gaussian takes them.
+/// The rows as the Gaussian takes them: integers with the noise that the flow adds to them.
 fn rows(table: &Table, model: &Model, device: &Device) -> Result<Rows, Failure> {
-    let matrix = |x: Tensor<2>| {
-        let [rows, columns] = x.dims();
-        let values: Vec<f64> = x.into_data().iter::<f64>().collect();
-        DMatrix::from_row_slice(rows, columns, &values)
+    let mut x = model.numbers(table)?.points(device)?;
+    if let Some(integers) = model.maps.integers() {
+        let integers = integers.build()?;
+        let noise = integers.noise(&x, x.dtype());
+        (x, _) = integers.lift(x, noise);
+    }
+    let conditions = model.conditions.as_ref();
+    let given = conditions.map(|conditions| conditions.tensor(table, device)).transpose()?;
+    Ok(Rows::new(&x, given.as_ref(), table.weights()))
+}
+
+/// Rows that are evaluated at a time.
+const ROWS: usize = 1 << 15;
+
+/// Log-densities of all rows of a table.
+fn evaluate<C: Features<2>, S: Surjection<2, Data = Tensor<2>>>(
+    flow: &TableFlow<C, S>,
+    x: Tensor<2>,
+    condition: &C,
+) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    let rows = x.dims()[0];
+    let part = |start: usize| {
+        let rows: Vec<usize> = (start..rows.min(start + ROWS)).collect();
+        flow.given(&condition.select(&rows)).evaluate(Context::select(&x, &rows))
     };
-    let mut rows = Rows::plain(matrix(model.numbers(table)?.points(device)?));
-    if let Some(conditions) = &model.conditions {
-        rows.given = matrix(conditions.tensor(table, device)?);
+    let mut all = part(0)?;
+    for start in (ROWS..rows).step_by(ROWS) {
+        all.extend(part(start)?);
     }
-    if let Some(weights) = table.weights() {
-        rows.weights = weights.to_vec();
-    }
-    Ok(rows)
+    Ok(all)
 }
 
 /// Fits, tests, samples, saves.
@@ -270,25 +289,28 @@ impl Job for Fit<'_> {
             .with_batch_size(args.batch)
             .with_seed(args.seed)
             .with_learning_rate(2e-3);
+        // All that the rows to test on can break is found before the fit.
+        condition(test)?;
+        let gaussian =
+            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
+                .ok_or_else(|| Failure::Argument {
+                    flag: "columns",
+                    value: model.maps.names().collect::<Vec<_>>().join(","),
+                    expected: "columns of which none is a linear function of others",
+                })?;
         let data = (model.numbers(train)?, condition(train)?);
         // The weights of the rows are those of the table.
         let fitted = fit.fit(flow, &data).map_err(flowkit::Error::from)?;
         say!("{}", fitted.report);
         let (flow, seconds) = (fitted.flow, began.elapsed().as_secs_f64());
 
-        let given = condition(test)?;
-        let nats = flow.given(&given).evaluate(model.numbers(test)?.points(&device)?)?;
+        let x = model.numbers(test)?.points(&device)?;
+        let nats = evaluate(&flow, x, &condition(test)?)?;
         let (mean, error) = mean_and_error(nats.nats(), test.weights());
-        let gaussian =
-            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
-                .ok_or_else(|| Failure::Argument {
-                    flag: "columns",
-                    value: args.columns.join(","),
-                    expected: "columns of which none is a linear function of others",
-                })?;
         let parameters = flow.num_params();
+        let shown = error.map_or(String::new(), |error| format!(" ± {error:.4}"));
         say!(
-            "test            {mean:.4} ± {error:.4} nats a row ({}); a Gaussian {gaussian:.4}",
+            "test            {mean:.4}{shown} nats a row ({}); a Gaussian {gaussian:.4}",
             nats.provenance()
         );
 
@@ -298,8 +320,10 @@ impl Job for Fit<'_> {
         device.seed(args.seed);
         let samples = flow.given(&condition(&like)?).sample(args.samples)?;
         let samples = columns(&samples);
-        plane::write(&args.out, "samples.csv", "samples", &csv(&like, model, &samples)?)?;
         let names: Vec<&str> = model.maps.names().collect();
+        let others: Vec<&str> = model.conditions.iter().flat_map(Conditions::names).collect();
+        let text = csv(&like, &names, &others, &samples)?;
+        plane::write(&args.out, "samples.csv", "samples", &text)?;
         let data = columns(&model.numbers(test)?.points(&device)?);
         let sets =
             [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
@@ -339,56 +363,13 @@ impl Job for Score<'_> {
         let flow = flow.load(self.folder.join("model.safetensors"));
         let flow = flow.map_err(flowkit::Error::from)?;
         let x = self.model.numbers(&self.table)?.points(&Device::flex())?;
-        let nats = flow.given(&condition(&self.table)?).evaluate(x)?;
+        let nats = evaluate(&flow, x, &condition(&self.table)?)?;
         let mut text = String::from("log_density\n");
         for nats in nats.nats() {
             let _ = writeln!(text, "{nats}");
         }
         plane::write(&self.args.out, "scores.csv", "scores", &text)
     }
-}
-
-/// The weighted mean and its standard error.
-fn mean_and_error(values: &[f64], weights: Option<&[f64]>) -> (f64, f64) {
-    let n = values.len() as f64;
-    let total = weights.map_or(n, |weights| weights.iter().sum());
-    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]) / total;
-    let mean: f64 = values.iter().enumerate().map(|(row, value)| weight(row) * value).sum();
-    let square = |(row, value): (usize, &f64)| (weight(row) * (value - mean)).powi(2);
-    let variance: f64 = values.iter().enumerate().map(square).sum();
-    (mean, (variance * n / (n - 1.0).max(1.0)).sqrt())
-}
-
-/// The columns of points.
-fn columns(points: &Tensor<2>) -> Vec<Vec<f64>> {
-    let width = points.dims()[1];
-    let values: Vec<f64> = points.clone().into_data().iter::<f64>().collect();
-    (0..width).map(|column| values.iter().skip(column).step_by(width).copied().collect()).collect()
-}
-
-/// The samples as rows with the header of the table, in which other columns keep their values.
-fn csv(like: &Table, model: &Model, samples: &[Vec<f64>]) -> Result<String, Failure> {
-    let conditions = model.conditions.iter().flat_map(Conditions::names);
-    let known: Vec<&str> = model.maps.names().chain(conditions).collect();
-    let names: Vec<&str> = like.names().filter(|name| known.contains(name)).collect();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::Picture { reason: error.to_string() };
-    writer.write_record(&names).map_err(failed)?;
-    for row in 0..like.len() {
-        let mut record = Vec::with_capacity(names.len());
-        for name in &names {
-            let sampled = model.maps.names().position(|column| column == *name);
-            record.push(match (sampled, &like.column(name)?.values) {
-                (Some(place), _) => samples[place][row].to_string(),
-                (None, Values::Numbers(numbers)) => numbers[row].to_string(),
-                (None, Values::Texts { names, codes }) => names[codes[row] as usize].clone(),
-            });
-        }
-        writer.write_record(&record).map_err(failed)?;
-    }
-    let bytes =
-        writer.into_inner().map_err(|error| Failure::Picture { reason: error.to_string() })?;
-    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
 }
 
 /// The columns to describe: those of the flag, or all of numbers that nothing else names.
@@ -402,6 +383,7 @@ fn described(args: &Args, table: &Table) -> Vec<String> {
     numbers.map(|column| column.name.clone()).collect()
 }
 
+/// Reads a table with the weights of its rows.
 fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
     let missing = if args.drop_missing { Missing::DropRows } else { Missing::Refuse };
     let mut config = CsvConfig::new().with_missing(missing);
@@ -410,25 +392,34 @@ fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
             args.columns.iter().chain(&args.given).chain(&args.weights).cloned().collect();
     }
     let table = config.read(path)?;
-    let table = match &args.weights {
-        Some(weights) => table.weighted_by(weights)?,
-        None => table,
-    };
     if table.dropped() > 0 {
         say!("left out        {} rows with missing values", table.dropped());
     }
-    Ok(table)
+    Ok(match &args.weights {
+        Some(weights) => table.weighted_by(weights)?,
+        None => table,
+    })
+}
+
+/// The rows to fit, and those to test on.
+fn parts(args: &Args, model: &Model, table: Table) -> Result<(Table, Table), Failure> {
+    let Some(path) = &args.test else { return Ok(table.split(0.2, args.seed)?) };
+    let test = read(args, path)?;
+    let names: Vec<&str> = model.maps.names().collect();
+    let checked = test.select(&names).and_then(|numbers| numbers.check_maps(&model.maps));
+    checked.map_err(|source| Failure::Within { path: path.clone(), source: Box::new(source) })?;
+    Ok((table, test))
 }
 
 fn fit(args: &Args) -> Result<(), Failure> {
+    if args.samples == 0 {
+        let (flag, value, expected) = ("samples", "0".into(), "at least 1");
+        return Err(Failure::Argument { flag, value, expected });
+    }
     plane::create(&args.out)?;
-    let device = Device::flex();
     let table = read(args, &args.data)?;
-    let (train, test) = match &args.test {
-        Some(path) => (table, read(args, path)?),
-        None => table.split(0.2, args.seed)?,
-    };
-    let numbers = train.select(&described(args, &train))?;
+    // The maps are those of all rows, so that the bounds hold for those to test on.
+    let numbers = table.select(&described(args, &table))?;
     let mut maps = numbers.column_maps()?;
     for name in &args.real {
         numbers.set_map(&mut maps, name, ColumnMap::real())?;
@@ -439,23 +430,38 @@ fn fit(args: &Args) -> Result<(), Failure> {
     for (name, lower, upper) in &args.bounded {
         numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper))?;
     }
-    let conditions =
-        if args.given.is_empty() { None } else { Some(train.conditions(&args.given)?) };
+    numbers.check_maps(&maps)?;
+    let given = !args.given.is_empty();
+    let conditions = given.then(|| table.conditions(&args.given)).transpose()?;
     say!("{maps}");
     let model = Model { maps, conditions, layers: Layers::new(args.model) };
-    device.seed(args.seed);
-    with_types(&model, &Fit { args, model: &model, train, test }, &device)
+    let (train, test) = parts(args, &model, table)?;
+    model.numbers(&train)?.check_varied()?;
+    let unweighted = |weights: &[f64]| weights.iter().all(|weight| *weight == 0.0);
+    if let Some(name) = args.weights.as_ref().filter(|_| test.weights().is_some_and(unweighted)) {
+        let expected = "a column that is above 0 for a row to test on";
+        return Err(Failure::Argument { flag: "weights", value: name.clone(), expected });
+    }
+    Device::flex().seed(args.seed);
+    with_types(&model, &Fit { args, model: &model, train, test }, &Device::flex())
 }
 
 fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
     plane::create(&args.out)?;
     let path = folder.join("model.json");
-    let text = fs::read_to_string(&path).map_err(|source| {
-        flowkit::Error::from(flowkit::data::table::TableError::Io { path: path.clone(), source })
-    })?;
+    let text = fs::read_to_string(&path)
+        .map_err(|source| TableError::Io { path: path.clone(), source })?;
     let model: Model =
         serde_json::from_str(&text).map_err(|source| Failure::Description { path, source })?;
-    let table = read(args, &args.data)?;
+    let mut config = CsvConfig::new();
+    let names = model.maps.names().chain(model.conditions.iter().flat_map(Conditions::names));
+    config.columns = names.map(str::to_owned).collect();
+    let features = model.conditions.iter().flat_map(|conditions| &conditions.features);
+    // Text, whatever it looks like in this file.
+    let text = features.filter(|feature| matches!(feature, Feature::Text { .. }));
+    config.text = text.map(|feature| feature.name().to_owned()).collect();
+    let table = config.read(&args.data)?;
+    Device::flex().seed(args.seed);
     with_types(&model, &Score { args, model: &model, folder, table }, &Device::flex())
 }
 

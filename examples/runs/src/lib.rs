@@ -6,6 +6,7 @@
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
 //! | [`corner`] | a plot of every pair of columns, for data and samples |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
+//! | [`rows`] | rows of a table: means, columns, samples as a CSV text |
 //! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
@@ -37,6 +38,7 @@ pub mod image;
 pub mod learner;
 pub mod plane;
 pub mod posterior;
+pub mod rows;
 pub mod signals;
 pub mod threads;
 
