@@ -136,6 +136,15 @@ fn run(args: &Args) -> Result<(), Failure> {
     let names: Vec<String> = all.parameters.names().map(str::to_owned).collect();
     let path = args.observation.as_ref().or(args.observations.as_ref());
     let observed = observations(path.expect("clap requires one"), &all.data, &device)?;
+    for observation in observed.iter().filter(|observation| !observation.outside.is_empty()) {
+        let (path, columns) = (observation.path.display(), observation.outside.join(", "));
+        say!("outside         {path}: no simulation goes as far in {columns}");
+    }
+    let most = all.data.len().saturating_sub(2);
+    if args.held_out > most {
+        let (value, expected) = (args.held_out.to_string(), format!("at most {most} here"));
+        return Err(Failure::Argument { flag: "held-out", value, expected });
+    }
     let [train, held_out] = all.split(args.held_out as f64 / all.data.len() as f64, args.seed)?;
 
     let [parameters, data] = train.tensors(&device)?;
@@ -208,7 +217,8 @@ fn check(args: &Args) -> Result<(), Failure> {
     let counts = [
         ("samples", args.samples, 1),
         ("members", args.members, 1),
-        ("held-out", args.held_out, 1),
+        // Coverage is scaled by the range of the true parameters.
+        ("held-out", args.held_out, 2),
     ];
     for (flag, value, least) in counts {
         if value < least {

@@ -28,105 +28,27 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use flowkit::data::Table;
-use flowkit::data::table::{ColumnMaps, Conditions, CsvConfig, Missing, Values};
+use flowkit::data::table::{
+    ColumnMaps, Conditions, CsvConfig, Feature, Missing, TableError, Values,
+};
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{LinearKind, MafConfig, MixedNsfConfig, NsfConfig, RealNvpConfig, RowElement};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Continuous, Density, Features, Flow,
-    IntegerColumns, LayerConfig, NormalOrUniform, Surjection, Uninit,
+    BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Context, Continuous, Density,
+    Features, Flow, FlowError, IntegerColumns, LayerConfig, LogLikelihood, NormalOrUniform,
+    Surjection, Uninit,
 };
 use flowkit_runs::corner::{self, Set};
 use flowkit_runs::gaussian::{Rows, mean_log_density};
 use flowkit_runs::plane::{self, Failure};
 use flowkit_runs::rows::{self, columns, mean_and_error};
+use flowkit_runs::table_args::{Args, ModelName};
 use flowkit_runs::{say, threads, value_name};
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-#[derive(Parser)]
-#[command(about = "A density of the rows of a CSV file: fit, test, sample, score")]
-struct Args {
-    /// The rows: a CSV file with a header; gzip is unpacked
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
-    /// Rows to test on, instead of a fifth of the data
-    #[arg(long, value_name = "FILE")]
-    test: Option<PathBuf>,
-    /// The columns to describe, separated by commas: numbers, or text, which is described as
-    /// classes; by default all columns of numbers, without those of `--given` and `--weights`
-    #[arg(long, value_delimiter = ',')]
-    columns: Vec<String>,
-    /// Columns that the density is conditional on: numbers or text, not among those described
-    #[arg(long, value_delimiter = ',')]
-    given: Vec<String>,
-    /// A column with the weight of each row, 0 or more
-    #[arg(long, value_name = "COLUMN")]
-    weights: Option<String>,
-    /// Columns that are treated as real numbers, whatever their values look like
-    #[arg(long, value_delimiter = ',')]
-    real: Vec<String>,
-    /// Real columns above 0, of which the logarithm is taken
-    #[arg(long, value_delimiter = ',')]
-    positive: Vec<String>,
-    /// Real columns between two bounds, which no value reaches: NAME=LOWER:UPPER
-    #[arg(long, value_delimiter = ',', value_parser = bounds)]
-    bounded: Vec<(String, f64, f64)>,
-    /// Columns of positions on a circle, which begins and ends at two places: hour=0:24
-    #[arg(long, value_delimiter = ',', value_parser = bounds)]
-    circular: Vec<(String, f64, f64)>,
-    /// Leave out rows with a missing value
-    #[arg(long)]
-    drop_missing: bool,
-    /// The flow
-    #[arg(long, default_value = "nsf")]
-    model: ModelName,
-    /// Largest number of epochs
-    #[arg(long, default_value_t = 200)]
-    epochs: u64,
-    /// Largest time of the fit, in seconds; it ends before if the held-out rows stop gaining
-    #[arg(long, default_value_t = 40.0)]
-    seconds: f64,
-    /// Rows of an update
-    #[arg(long, default_value_t = 256)]
-    batch: usize,
-    /// Samples to write
-    #[arg(long, default_value_t = 1000)]
-    samples: usize,
-    /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Where to write
-    #[arg(long, value_name = "DIR", default_value = "out/table")]
-    out: PathBuf,
-    /// Score the rows of the data with the model in this folder; nothing is fitted
-    #[arg(long, value_name = "DIR")]
-    score: Option<PathBuf>,
-}
-
-/// `NAME=LOWER:UPPER`.
-fn bounds(text: &str) -> Result<(String, f64, f64), String> {
-    let parts = text.rsplit_once('=').and_then(|(name, ends)| {
-        let (lower, upper) = ends.split_once(':')?;
-        Some((name.to_owned(), lower.parse().ok()?, upper.parse().ok()?))
-    });
-    parts.ok_or_else(|| "expected NAME=LOWER:UPPER, such as share=0:1".into())
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModelName {
-    /// Neural spline flow, couplings
-    Nsf,
-    /// Autoregressive splines
-    Maf,
-    /// Affine couplings
-    Realnvp,
-    /// Couplings of logistic mixtures, as in Flow++
-    Mixture,
-}
 
 /// The layers after those of the columns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -255,21 +177,38 @@ fn with_types(model: &Model, job: &impl Job, device: &Device) -> Result<(), Fail
     }
 }
 
-/// The rows as the Gaussian takes them.
+/// The rows as the Gaussian takes them: integers with the noise that the flow adds to them.
 fn rows(table: &Table, model: &Model, device: &Device) -> Result<Rows, Failure> {
-    let matrix = |x: Tensor<2>| {
-        let [rows, columns] = x.dims();
-        let values: Vec<f64> = x.into_data().iter::<f64>().collect();
-        DMatrix::from_row_slice(rows, columns, &values)
+    let mut x = model.numbers(table)?.points(device)?;
+    if let Some(integers) = model.maps.integers() {
+        let integers = integers.build()?;
+        let noise = integers.noise(&x, x.dtype());
+        (x, _) = integers.lift(x, noise);
+    }
+    let conditions = model.conditions.as_ref();
+    let given = conditions.map(|conditions| conditions.tensor(table, device)).transpose()?;
+    Ok(Rows::new(&x, given.as_ref(), table.weights()))
+}
+
+/// Rows that are evaluated at a time.
+const ROWS: usize = 1 << 15;
+
+/// Log-densities of all rows of a table.
+fn evaluate<C: Features<2>, S: Surjection<2, Data = Tensor<2>>>(
+    flow: &TableFlow<C, S>,
+    x: Tensor<2>,
+    condition: &C,
+) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    let rows = x.dims()[0];
+    let part = |start: usize| {
+        let rows: Vec<usize> = (start..rows.min(start + ROWS)).collect();
+        flow.given(&condition.select(&rows)).evaluate(Context::select(&x, &rows))
     };
-    let mut rows = Rows::plain(matrix(model.numbers(table)?.points(device)?));
-    if let Some(conditions) = &model.conditions {
-        rows.given = matrix(conditions.tensor(table, device)?);
+    let mut all = part(0)?;
+    for start in (ROWS..rows).step_by(ROWS) {
+        all.extend(part(start)?);
     }
-    if let Some(weights) = table.weights() {
-        rows.weights = weights.to_vec();
-    }
-    Ok(rows)
+    Ok(all)
 }
 
 /// Fits, tests, samples, saves.
@@ -292,14 +231,6 @@ impl Job for Fit<'_> {
     {
         let Self { args, model, train, test } = self;
         let device = Device::flex();
-        // Before the fit: it is the first to find columns that follow from others.
-        let gaussian =
-            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
-                .ok_or_else(|| Failure::Argument {
-                    flag: "columns",
-                    value: args.columns.join(","),
-                    expected: "columns of which none is a linear function of others",
-                })?;
         let began = Instant::now();
         let fit = FitConfig::new()
             .with_epochs(args.epochs)
@@ -307,18 +238,28 @@ impl Job for Fit<'_> {
             .with_batch_size(args.batch)
             .with_seed(args.seed)
             .with_learning_rate(2e-3);
+        // All that the rows can break is found before the fit.
+        condition(test)?;
+        let gaussian =
+            mean_log_density(&rows(train, model, &device)?, &rows(test, model, &device)?)
+                .ok_or_else(|| Failure::Argument {
+                    flag: "columns",
+                    value: model.maps.names().collect::<Vec<_>>().join(","),
+                    expected: "columns of which none is a linear function of others",
+                })?;
         let data = (model.numbers(train)?, condition(train)?);
         // The weights of the rows are those of the table.
         let fitted = fit.fit(flow, &data).map_err(flowkit::Error::from)?;
         say!("{}", fitted.report);
         let (flow, seconds) = (fitted.flow, began.elapsed().as_secs_f64());
 
-        let given = condition(test)?;
-        let nats = flow.given(&given).evaluate(model.numbers(test)?.points(&device)?)?;
+        let x = model.numbers(test)?.points(&device)?;
+        let nats = evaluate(&flow, x, &condition(test)?)?;
         let (mean, error) = mean_and_error(nats.nats(), test.weights());
         let parameters = flow.num_params();
+        let shown = error.map_or(String::new(), |error| format!(" ± {error:.4}"));
         say!(
-            "test            {mean:.4} ± {error:.4} nats a row ({}); a Gaussian {gaussian:.4}",
+            "test            {mean:.4}{shown} nats a row ({}); a Gaussian {gaussian:.4}",
             nats.provenance()
         );
 
@@ -374,7 +315,7 @@ impl Job for Score<'_> {
         let x = self.model.numbers(&self.table)?.points(&Device::flex())?;
         // Of the noise of integers.
         Device::flex().seed(self.args.seed);
-        let nats = flow.given(&condition(&self.table)?).evaluate(x)?;
+        let nats = evaluate(&flow, x, &condition(&self.table)?)?;
         let mut text = String::from("log_density\n");
         for nats in nats.nats() {
             let _ = writeln!(text, "{nats}");
@@ -394,6 +335,7 @@ fn described(args: &Args, table: &Table) -> Vec<String> {
     numbers.map(|column| column.name.clone()).collect()
 }
 
+/// Reads a table with the weights of its rows.
 fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
     let missing = if args.drop_missing { Missing::DropRows } else { Missing::Refuse };
     let mut config = CsvConfig::new().with_missing(missing);
@@ -402,25 +344,34 @@ fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
             args.columns.iter().chain(&args.given).chain(&args.weights).cloned().collect();
     }
     let table = config.read(path)?;
-    let table = match &args.weights {
-        Some(weights) => table.weighted_by(weights)?,
-        None => table,
-    };
     if table.dropped() > 0 {
         say!("left out        {} rows with missing values", table.dropped());
     }
-    Ok(table)
+    Ok(match &args.weights {
+        Some(weights) => table.weighted_by(weights)?,
+        None => table,
+    })
+}
+
+/// The rows to fit, and those to test on.
+fn parts(args: &Args, model: &Model, table: Table) -> Result<(Table, Table), Failure> {
+    let Some(path) = &args.test else { return Ok(table.split(0.2, args.seed)?) };
+    let test = read(args, path)?;
+    let names: Vec<&str> = model.maps.names().collect();
+    let checked = test.select(&names).and_then(|numbers| numbers.check_maps(&model.maps));
+    checked.map_err(|source| Failure::Within { path: path.clone(), source: Box::new(source) })?;
+    Ok((table, test))
 }
 
 fn fit(args: &Args) -> Result<(), Failure> {
+    if args.samples == 0 {
+        let (flag, value, expected) = ("samples", "0".into(), "at least 1");
+        return Err(Failure::Argument { flag, value, expected });
+    }
     plane::create(&args.out)?;
-    let device = Device::flex();
     let table = read(args, &args.data)?;
-    let (train, test) = match &args.test {
-        Some(path) => (table, read(args, path)?),
-        None => table.split(0.2, args.seed)?,
-    };
-    let mut numbers = train.select(&described(args, &train))?;
+    // The maps are those of all rows, so that the bounds hold for those to test on.
+    let mut numbers = table.select(&described(args, &table))?;
     let mut classes = BTreeMap::new();
     for column in numbers.clone().columns() {
         if let Values::Texts { names, .. } = &column.values {
@@ -444,24 +395,39 @@ fn fit(args: &Args) -> Result<(), Failure> {
     for (name, lower, upper) in &args.bounded {
         numbers.set_map(&mut maps, name, ColumnMap::bounded(*lower, *upper))?;
     }
-    let conditions =
-        if args.given.is_empty() { None } else { Some(train.conditions(&args.given)?) };
+    numbers.check_maps(&maps)?;
+    let given = !args.given.is_empty();
+    let conditions = given.then(|| table.conditions(&args.given)).transpose()?;
     say!("{maps}");
     let layers = Layers::new(args.model, &maps)?;
     let model = Model { maps, classes, conditions, layers };
-    device.seed(args.seed);
-    with_types(&model, &Fit { args, model: &model, train, test }, &device)
+    let (train, test) = parts(args, &model, table)?;
+    model.numbers(&train)?.check_varied()?;
+    let unweighted = |weights: &[f64]| weights.iter().all(|weight| *weight == 0.0);
+    if let Some(name) = args.weights.as_ref().filter(|_| test.weights().is_some_and(unweighted)) {
+        let expected = "a column that is above 0 for a row to test on";
+        return Err(Failure::Argument { flag: "weights", value: name.clone(), expected });
+    }
+    Device::flex().seed(args.seed);
+    with_types(&model, &Fit { args, model: &model, train, test }, &Device::flex())
 }
 
 fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
     plane::create(&args.out)?;
     let path = folder.join("model.json");
-    let text = fs::read_to_string(&path).map_err(|source| {
-        flowkit::Error::from(flowkit::data::table::TableError::Io { path: path.clone(), source })
-    })?;
+    let text = fs::read_to_string(&path)
+        .map_err(|source| TableError::Io { path: path.clone(), source })?;
     let model: Model =
         serde_json::from_str(&text).map_err(|source| Failure::Description { path, source })?;
-    let table = read(args, &args.data)?;
+    let mut config = CsvConfig::new();
+    let names = model.maps.names().chain(model.conditions.iter().flat_map(Conditions::names));
+    config.columns = names.map(str::to_owned).collect();
+    let features = model.conditions.iter().flat_map(|conditions| &conditions.features);
+    // Text, whatever it looks like in this file.
+    let text = features.filter(|feature| matches!(feature, Feature::Text { .. }));
+    config.text = text.map(|feature| feature.name().to_owned()).collect();
+    let table = config.read(&args.data)?;
+    Device::flex().seed(args.seed);
     with_types(&model, &Score { args, model: &model, folder, table }, &Device::flex())
 }
 

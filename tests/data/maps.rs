@@ -237,6 +237,12 @@ fn conditions_are_standardised_or_one_hot() {
     );
     let error = conditions.tensor(&numbers(&[("size", &[1.0])]), &device).unwrap_err();
     assert!(matches!(error, TableError::UnknownColumn { found, .. } if found == "kind"));
+    // A column that names the rows.
+    let texts = |n: usize| -> Vec<String> { (0..n).map(|row| format!("u{row}")).collect() };
+    let named = |n: usize| Table::new(vec![Column::texts("id", &texts(n))]).unwrap();
+    assert_eq!(named(1000).conditions(&["id"]).unwrap().width(), 1000);
+    let error = named(1001).conditions(&["id"]).unwrap_err();
+    assert!(matches!(error, TableError::TooManyTexts { found: 1001, .. }), "{error}");
     // Classes that are written as numbers in one file and as text in another.
     let years = Table::new(vec![Column::texts("year", &["2020", "2021"])]).unwrap();
     let as_numbers = numbers(&[("year", &[2021.0])]);

@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use burn::tensor::Tensor;
 use nalgebra::{Cholesky, DMatrix};
 
 /// Rows of numbers, `[rows, columns]`, with what they are given and their weights.
@@ -15,6 +16,21 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Rows of tensors, `[rows, columns]`, without a condition or with one.
+    pub fn new(x: &Tensor<2>, given: Option<&Tensor<2>>, weights: Option<&[f64]>) -> Self {
+        let matrix = |x: &Tensor<2>| {
+            let [rows, columns] = x.dims();
+            let values: Vec<f64> = x.clone().into_data().iter::<f64>().collect();
+            DMatrix::from_row_slice(rows, columns, &values)
+        };
+        let plain = Self::plain(matrix(x));
+        Self {
+            given: given.map_or_else(|| plain.given.clone(), matrix),
+            weights: weights.map_or_else(|| plain.weights.clone(), <[f64]>::to_vec),
+            ..plain
+        }
+    }
+
     /// Rows without a condition, of equal weight.
     pub fn plain(x: DMatrix<f64>) -> Self {
         let rows = x.nrows();

@@ -6,8 +6,10 @@
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
 //! | [`corner`] | a plot of every pair of columns, for data and samples |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
+//! | [`rows`] | rows of a table: means, columns, samples as a CSV text |
 //! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
 //! | [`rows`] | rows of a table: columns, a mean with its error, a CSV file |
+//! | [`table_args`] | the flags of the example `table` |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
@@ -40,6 +42,7 @@ pub mod plane;
 pub mod posterior;
 pub mod rows;
 pub mod signals;
+pub mod table_args;
 pub mod threads;
 
 use clap::ValueEnum;

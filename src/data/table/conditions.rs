@@ -3,8 +3,12 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Table, TableError, Values};
+use super::{Column, Table, TableError, Values};
 use crate::elementwise::ColumnMap;
+
+/// Most different texts of a column, each of which is an element of every row. A column with more
+/// is the name of a row rather than a class.
+const MOST_TEXTS: usize = 1000;
 
 /// How a column becomes elements of the condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,9 +75,18 @@ impl Table {
     /// How these columns become a condition.
     ///
     /// # Errors
-    /// [`TableError::NoColumns`], [`TableError::UnknownColumn`], [`TableError::Repeated`].
+    /// [`TableError::NoColumns`], [`TableError::UnknownColumn`], [`TableError::Repeated`], and
+    /// [`TableError::TooManyTexts`] for a column with more than 1000 different texts.
     pub fn conditions<T: AsRef<str>>(&self, names: &[T]) -> Result<Conditions, TableError> {
         let selected = self.select(names)?;
+        for Column { name, values } in selected.columns() {
+            if let Values::Texts { names, .. } = values
+                && names.len() > MOST_TEXTS
+            {
+                let (column, found) = (name.clone(), names.len());
+                return Err(TableError::TooManyTexts { column, most: MOST_TEXTS, found });
+            }
+        }
         let features = selected.columns().iter().map(|column| {
             let name = column.name.clone();
             match &column.values {

@@ -334,6 +334,19 @@ pub enum TableError {
         /// The text.
         found: String,
     },
+    /// A column of text with too many texts for a condition.
+    #[error(
+        "expected at most {most} different texts in column {column:?}, each of which is an element \
+         of the condition, found {found}; leave it out, or group its texts"
+    )]
+    TooManyTexts {
+        /// The name of the column.
+        column: String,
+        /// The largest number.
+        most: usize,
+        /// Number of texts that differ.
+        found: usize,
+    },
     /// Columns with other names, or in another order, than those of a model.
     #[error("expected the columns {}, found {}", expected.join(", "), found.join(", "))]
     OtherColumns {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::Tensor;
+use flowkit::data::table::TableError;
 use flowkit::importance::ImportanceError;
 use flowkit::train::TrainError;
 use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
@@ -35,7 +36,9 @@ pub enum Failure {
     #[error(transparent)]
     Flowkit(#[from] flowkit::Error),
     #[error(transparent)]
-    Table(#[from] flowkit::data::table::TableError),
+    Table(#[from] TableError),
+    #[error("{}: {source}", path.display())]
+    Within { path: PathBuf, r#source: Box<TableError> },
     #[error("{}: {source}", path.display())]
     Description { path: PathBuf, r#source: serde_json::Error },
     #[error(transparent)]

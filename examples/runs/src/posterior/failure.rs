@@ -29,6 +29,12 @@ pub enum Failure {
         path.display()
     )]
     NoObservations { path: PathBuf },
+    #[error(
+        "{} and {}: expected a name of its own for each observation, found {name} for both",
+        first.display(),
+        second.display()
+    )]
+    SameName { first: PathBuf, second: PathBuf, name: String },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, r#source: io::Error },
     /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from

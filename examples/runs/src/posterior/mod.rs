@@ -39,15 +39,17 @@ pub fn posterior_file(folder: &Path, name: Option<&str>) -> PathBuf {
     }
 }
 
-/// Samples as a table with these columns.
+/// Samples as a table with these columns, whose names are put in quotes where they need them.
 pub fn csv(names: &[String], samples: &[f64]) -> String {
-    let mut text = names.join(",");
-    text.push('\n');
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write = |cells: &[String]| {
+        writer.write_record(cells).expect("rows of one length, written to memory");
+    };
+    write(names);
     for row in samples.chunks_exact(names.len()) {
         // The shortest text that gives the same float32.
-        let cells: Vec<String> = row.iter().map(|&x| (x as f32).to_string()).collect();
-        text += &cells.join(",");
-        text.push('\n');
+        write(&row.iter().map(|&x| (x as f32).to_string()).collect::<Vec<_>>());
     }
-    text
+    let bytes = writer.into_inner().expect("memory takes every byte");
+    String::from_utf8(bytes).expect("names are UTF-8")
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use flowkit::ColumnsConfig;
 use flowkit::data::table::{Table, TableError};
+use flowkit::{ColumnMap, ColumnsConfig};
 
 use super::Failure;
 
@@ -32,6 +32,13 @@ fn names(table: &Table, prefix: &'static str, path: &Path) -> Result<Vec<String>
     Ok(own)
 }
 
+/// Checks that data are numbers of float32.
+fn check_data(data: &Table, path: &Path) -> Result<(), Failure> {
+    let real = vec![ColumnMap::real(); data.columns().len()];
+    let in_file = |source: TableError| Failure::Within { path: path.into(), source: source.into() };
+    data.check_columns(&ColumnsConfig::new(real)).map_err(in_file)
+}
+
 impl Simulations {
     /// Reads simulations whose parameters have these bounds, one pair for each parameter, or one
     /// for all of them. Returns the bounds of each parameter too.
@@ -53,7 +60,7 @@ impl Simulations {
         let in_file =
             |source: TableError| Failure::Within { path: path.into(), source: source.into() };
         parameters.check_columns(&columns).map_err(in_file)?;
-        data.check_numbers().map_err(in_file)?;
+        check_data(&data, path)?;
         parameters.check_varied().map_err(in_file)?;
         Ok((Self { parameters, data }, bounds))
     }
@@ -103,6 +110,8 @@ pub struct Observation {
     pub path: PathBuf,
     /// The data, `[1, n]`.
     pub data: Tensor<2>,
+    /// The columns in which no simulation goes as far: what a network says there is a guess.
+    pub outside: Vec<String>,
 }
 
 impl Observation {
@@ -122,8 +131,16 @@ impl Observation {
         if table.len() != 1 {
             return Err(Failure::Rows { path: path.into(), found: table.len() });
         }
-        let data = table.select(&own)?.points(device)?;
-        Ok(Self { name, path: path.into(), data })
+        let table = table.select(&own)?;
+        check_data(&table, path)?;
+        let mut outside = Vec::new();
+        for name in own {
+            let (simulated, found) = (columns.numbers(&name)?, table.numbers(&name)?[0]);
+            if simulated.iter().all(|x| *x < found) || simulated.iter().all(|x| *x > found) {
+                outside.push(name);
+            }
+        }
+        Ok(Self { name, path: path.into(), data: table.points(device)?, outside })
     }
 }
 
@@ -131,7 +148,8 @@ impl Observation {
 /// end with `.csv` or `.csv.gz`. One in a folder of its own has the name of that folder.
 ///
 /// # Errors
-/// If there is none; if one does not have the columns of the simulated data, or not one row.
+/// If there is none; if two have one name; if one does not have the columns of the simulated data,
+/// not one row, or a number that is none of float32.
 pub fn observations(
     path: &Path,
     columns: &Table,
@@ -159,7 +177,11 @@ pub fn observations(
         return Err(Failure::NoObservations { path: path.into() });
     }
     // In the order of numbers, where the names are numbers.
-    files.sort_by_key(|(name, _)| (name.len(), name.clone()));
+    files.sort_by_key(|(name, file)| (name.len(), name.clone(), file.clone()));
+    if let Some([(name, first), (_, second)]) = files.array_windows().find(|[a, b]| a.0 == b.0) {
+        let (first, second, name) = (first.clone(), second.clone(), name.clone());
+        return Err(Failure::SameName { first, second, name });
+    }
     let read =
         |(name, file): (String, PathBuf)| Observation::read(&file, Some(name), columns, device);
     files.into_iter().map(read).collect()
