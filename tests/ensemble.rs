@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device};
 use flowkit::testing::elements::{device_rng, elements, normal, tensor};
 use flowkit::{
-    ActNorm, ActNormConfig, ConfigError, Density, Ensemble, Flow, StandardNormal, Swap,
+    ActNorm, ActNormConfig, ConfigError, Density, Ensemble, Flow, FlowError, StandardNormal, Swap,
     UniformBoxConfig,
 };
 
@@ -62,6 +62,19 @@ fn members_may_have_no_density() {
         assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
     }
     assert_eq!(found[2], f64::NEG_INFINITY);
+}
+
+#[test]
+fn members_of_other_shapes_are_named() {
+    let of = |dims: usize| {
+        let layer = ActNormConfig::new();
+        let flow = Flow::build(&layer, StandardNormal::new(), [1, dims], &Device::flex());
+        flow.unwrap().without_data()
+    };
+    let ensemble = Ensemble::new(vec![of(2), of(3)]).unwrap();
+    let error = ensemble.sample(4, 0).unwrap_err();
+    assert!(matches!(error, FlowError::Shape(_)), "{error}");
+    assert!(error.to_string().contains("Ensemble"), "{error}");
 }
 
 #[test]

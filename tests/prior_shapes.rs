@@ -122,6 +122,18 @@ fn heavy_tails_are_the_closed_forms() {
     check(student_t(2.0).log_prob(batch(), &()), &two);
     let three = |z: f64| (6.0 * 3f64.sqrt() / PI).ln() - 2.0 * (3.0 + z * z).ln();
     check(student_t(3.0).log_prob(batch(), &()), &three);
+    // By mpmath with 40 digits: the two ln Γ have up to 7 digits before the point.
+    for (degrees, expected) in [
+        (999.0, [-0.919_188_783_413_131_1, -13.277_702_258_862_919]),
+        (1001.0, [-0.919_188_283_412_881_1, -13.277_979_737_575_504]),
+        (1e4, [-0.918_963_533_204_631_1, -13.404_612_966_239_92]),
+        (1e6, [-0.918_938_783_204_672_7, -13.418_795_035_652_543]),
+    ] {
+        let found = numbers(student_t(degrees).log_prob(double(&[0.0, 5.0], [2, 1]), &()));
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 2e-12, "{degrees}: {found}, not {expected}");
+        }
+    }
     // Nearly normal.
     let z = [0.0, 0.5, -2.0, 4.0];
     let near = numbers(student_t(1e6).log_prob(double(&z, [4, 1]), &()));

@@ -40,11 +40,11 @@
 
 use burn::tensor::Tensor;
 
-use super::admission::or_panic;
+use super::admission::{Placement, or_panic};
 use super::density::Density;
 use super::likelihood::{Exact, LogLikelihood, LogMeanExp};
 use crate::context::Context;
-use crate::error::{ConfigError, FlowError};
+use crate::error::{ConfigError, FlowError, check_event};
 use crate::random::draw::{below, generator};
 use crate::tensor::graph::constant;
 
@@ -118,10 +118,17 @@ impl<const D: usize, T: Density<Data = Tensor<D>, Provenance = Exact>> Ensemble<
     /// the generator of their device.
     ///
     /// # Errors
-    /// Those of the members, as [`Density::sample`].
+    /// Those of the members, as [`Density::sample`]; members whose samples differ from those of the
+    /// first in shape, type or device.
     pub fn sample(&self, n: usize, seed: u64) -> Result<Tensor<D>, FlowError> {
         let samples = self.members.iter().map(|member| member.sample(n));
-        let samples = Tensor::cat(samples.collect::<Result<Vec<Tensor<D>>, _>>()?, 0);
+        let samples = samples.collect::<Result<Vec<Tensor<D>>, _>>()?;
+        let (shape, placement) = (samples[0].dims(), Placement::of(&samples[0]));
+        for other in &samples[1..] {
+            check_event("Ensemble", &shape[1..], other.dims())?;
+            placement.expect("member", &Placement::of(other))?;
+        }
+        let samples = Tensor::cat(samples, 0);
         let mut generator = generator([seed, 0, 0, MEMBERS]);
         let places: Vec<usize> =
             (0..n).map(|row| below(&mut generator, self.members.len()) * n + row).collect();

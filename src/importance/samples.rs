@@ -30,7 +30,8 @@ impl<const D: usize> ImportanceSamples<D> {
     /// apart from the samples themselves.
     pub const BLOCK: usize = 4096;
 
-    /// `n` samples of a flow, outside any graph, with their weights.
+    /// `n` samples of a flow, outside any graph, with their weights. The condition of a proposal
+    /// has one row: the samples of a pass share it.
     ///
     /// # Errors
     /// [`ImportanceError::Flow`] as [`Density::sample_with_log_prob`], and if the target does not
