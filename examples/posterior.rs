@@ -41,9 +41,11 @@ use flowkit::{
     Columns, ColumnsConfig, ConfigError, Embedded, Ensemble, Flow, FlowError, Given,
     StandardNormal, Uninit,
 };
+use flowkit_runs::corner::{self, Set};
 use flowkit_runs::posterior::{
-    Failure, Simulations, corner, create, csv, observations, posterior_file, write,
+    Failure, Simulations, create, csv, observations, posterior_file, write,
 };
+use flowkit_runs::rows::columns;
 use flowkit_runs::{complain, say, threads};
 use serde_json::json;
 
@@ -174,11 +176,15 @@ fn run(args: &Args) -> Result<(), Failure> {
     for observation in &observed {
         let posterior = given(&members, &observation.data).map_err(flowkit::Error::from)?;
         let samples = posterior.sample(args.samples, args.seed).map_err(flowkit::Error::from)?;
-        let samples: Vec<f64> = samples.into_data().iter::<f64>().collect();
+        let values: Vec<f64> = samples.clone().into_data().iter::<f64>().collect();
         let file = posterior_file(&args.out, observation.name.as_deref());
-        write(&file, "posterior", &csv(&names, &samples))?;
+        write(&file, "posterior", &csv(&names, &values))?;
         if observation.path == observed[0].path {
-            let picture = corner(&names, &samples, &bounds[0], &bounds[1])?;
+            let columns = columns(&samples);
+            let sets = [Set { name: "samples", columns: &columns }];
+            let ranges: Vec<_> = bounds[0].iter().copied().zip(bounds[1].iter().copied()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let picture = corner::picture(&names, &sets, Some(&ranges))?;
             write(&args.out.join("corner.svg"), "corner plot", &picture)?;
         }
     }

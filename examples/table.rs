@@ -277,7 +277,12 @@ impl Job for Fit<'_> {
         let data = columns(&model.numbers(test)?.points(&device)?);
         let sets =
             [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
-        plane::write(&args.out, "corner.svg", "corner plot", &corner::picture(&names, &sets)?)?;
+        plane::write(
+            &args.out,
+            "corner.svg",
+            "corner plot",
+            &corner::picture(&names, &sets, None)?,
+        )?;
         let description = serde_json::to_string_pretty(model)?;
         plane::write(&args.out, "model.json", "model", &description)?;
         let path = args.out.join("model.safetensors");

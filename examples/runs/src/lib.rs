@@ -4,10 +4,10 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
-//! | [`corner`] | a plot of every pair of columns, for data and samples |
+//! | [`corner`] | a plot of every pair of columns |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
 //! | [`rows`] | rows of a table: means, columns, samples as a CSV text |
-//! | [`posterior`] | posteriors from simulations: tables, observations, a corner plot |
+//! | [`posterior`] | posteriors from simulations: tables, observations |
 //! | [`rows`] | rows of a table: columns, a mean with its error, a CSV file |
 //! | [`table_args`] | the flags of the example `table` |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |

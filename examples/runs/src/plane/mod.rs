@@ -17,6 +17,7 @@ use nalgebra::DMatrix;
 
 pub use picture::{Row, Window, grid, picture};
 
+use crate::corner::NotDrawn;
 use crate::gaussian::{Rows, mean_log_density};
 use crate::{complain, say};
 
@@ -32,6 +33,8 @@ pub enum Failure {
     Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make the picture: {reason}")]
     Picture { reason: String },
+    #[error(transparent)]
+    NotDrawn(#[from] NotDrawn),
     /// Of flowkit, with its own text.
     #[error(transparent)]
     Flowkit(#[from] flowkit::Error),

@@ -7,6 +7,8 @@ use flowkit::calibration::CalibrationError;
 use flowkit::data::table::TableError;
 use flowkit::train::CheckpointError;
 
+use crate::corner::NotDrawn;
+
 /// Everything that can end the example early.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The texts say it.
@@ -43,6 +45,8 @@ pub enum Failure {
     Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make a picture: {reason}")]
     Picture { reason: String },
+    #[error(transparent)]
+    NotDrawn(#[from] NotDrawn),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// Of flowkit, with its own text.

@@ -1,6 +1,5 @@
-//! What the example of posteriors reads and draws: simulations, observations, a corner plot.
+//! What the example of posteriors reads and draws: simulations and observations.
 
-mod corner;
 mod failure;
 mod simulations;
 
@@ -9,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use flowkit::whole_file;
 
-pub use corner::corner;
 pub use failure::Failure;
 pub use simulations::{Observation, Simulations, bounds, observations};
 
