@@ -234,6 +234,7 @@ impl Job for Fit<'_> {
         let began = Instant::now();
         let fit = FitConfig::new()
             .with_epochs(args.epochs)
+            .with_patience(args.patience)
             .with_seconds(Some(args.seconds))
             .with_batch_size(args.batch)
             .with_seed(args.seed)

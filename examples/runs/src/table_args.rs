@@ -45,6 +45,9 @@ pub struct Args {
     /// Largest number of epochs
     #[arg(long, default_value_t = 200, conflicts_with = "score")]
     pub epochs: u64,
+    /// Epochs without a gain on the held-out rows after which the fit ends
+    #[arg(long, default_value_t = 10, conflicts_with = "score")]
+    pub patience: u64,
     /// Largest time of the fit, in seconds; it ends before if the held-out rows stop gaining
     #[arg(long, default_value_t = 40.0, conflicts_with = "score")]
     pub seconds: f64,
