@@ -25,6 +25,7 @@ use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::gated_residual::{self, GatedResidualGradient};
 use flowkit::kernel::linear::{self, LinearGradient};
 use flowkit::kernel::moving_average;
+use flowkit::kernel::spline::{SplineEnds, SplineGradient, SplineOps, SplineShape};
 
 use super::gap::values;
 use crate::bench::{Item, Work};
@@ -139,6 +140,46 @@ fn channels() -> Vec<Item> {
                         x, shift, scale, g,
                     );
                 Tensor::<1>::from_dispatch(gradient)
+            }
+        }),
+    ]
+}
+
+/// Bins of 8,192 elements.
+fn splines() -> Vec<Item> {
+    let spline = SplineShape {
+        n_bins: 8,
+        bound: 3.0,
+        min_width: 1e-3,
+        min_height: 1e-3,
+        min_slope: 1e-3,
+        ends: SplineEnds::Identity,
+    };
+    let x = [ELEMENTS / 32, 4];
+    let theta = [x[0], spline.n_params(), x[1]];
+    vec![
+        item("spline.fwd", ELEMENTS, move || {
+            let (x, theta) = (raw(x), raw(theta));
+            move || {
+                let output = <Dispatch as SplineOps>::spline(x.clone(), theta.clone(), spline);
+                Tensor::<3>::from_dispatch(output)
+            }
+        }),
+        item("spline.inverse", ELEMENTS, move || {
+            let (z, theta) = (raw(x), raw(theta));
+            move || {
+                let (z, theta) = (z.clone(), theta.clone());
+                let x = <Dispatch as SplineOps>::spline_inverse(z, theta, spline);
+                Tensor::<2>::from_dispatch(x)
+            }
+        }),
+        item("spline.bwd", ELEMENTS, move || {
+            let operands = (raw(x), raw(theta), raw([2, x[0], x[1]]));
+            move || {
+                let (x, theta, g) = operands.clone();
+                let (_, gradient) =
+                    <Dispatch as SplineGradient>::spline_backward(x, theta, g, spline);
+                Tensor::<3>::from_dispatch(gradient)
             }
         }),
     ]
@@ -356,6 +397,7 @@ pub fn items() -> Vec<Item> {
     let items = [
         activations(),
         channels(),
+        splines(),
         couplings(),
         parameters(),
         attention(),

@@ -105,8 +105,10 @@ pub fn check(cases: Vec<Case>) {
                 for (index, ((found, plain), truth)) in
                     found.iter().zip(&plain).zip(&truth).enumerate()
                 {
-                    let (error, allowed) =
-                        (error(found, truth), 2.0 * error(plain, truth) + 32.0 * epsilon);
+                    // In float64 the truth has roundings of its own.
+                    let roundings = if dtype == DType::F64 { 512.0 } else { 32.0 };
+                    let allowed = 2.0 * error(plain, truth) + roundings * epsilon;
+                    let error = error(found, truth);
                     assert!(
                         error <= allowed,
                         "{name}, {dtype:?}, {leaves:?}, {index}: {error:e} > {allowed:e}"

@@ -1,8 +1,9 @@
 //! Tensors of burn's CPU backend as slices, and slices as tensors.
 
 use burn::backend::Flex;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Bytes, Element, Shape};
+use burn::tensor::{Bytes, DType, Element, Shape};
 use burn_flex::{FlexTensor, Layout};
 use bytemuck::Pod;
 
@@ -47,6 +48,44 @@ pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
 /// The lengths of a tensor's axes.
 pub fn dims<const D: usize>(tensor: &FloatTensor<Flex>) -> [usize; D] {
     tensor.layout().shape().dims()
+}
+
+/// Casts a 16-bit tensor to f32.
+pub fn wide(tensor: FlexTensor) -> FlexTensor {
+    Flex::float_cast(tensor, DType::F32.into())
+}
+
+/// Casts a tensor back.
+pub fn narrow(tensor: FlexTensor, dtype: DType) -> FlexTensor {
+    Flex::float_cast(tensor, dtype.into())
+}
+
+/// A tensor whose rows are read in place: the elements of its last axis are contiguous.
+pub struct Rows {
+    tensor: FlexTensor,
+    start: usize,
+    /// Distances between neighbours on all axes.
+    pub strides: Vec<usize>,
+}
+
+impl Rows {
+    /// The tensor itself if its last axis is contiguous, otherwise a copy.
+    pub fn of(tensor: &FlexTensor) -> Self {
+        let layout = tensor.layout();
+        let inner = layout.strides().last() == Some(&1);
+        let tensor = if inner && layout.has_positive_strides() {
+            tensor.clone()
+        } else {
+            tensor.to_contiguous()
+        };
+        let layout = tensor.layout();
+        let strides = layout.strides().iter().map(|&stride| stride.unsigned_abs()).collect();
+        Self { start: layout.start_offset(), strides, tensor }
+    }
+
+    pub fn elements<T: Number>(&self) -> &[T] {
+        &self.tensor.storage::<T>()[self.start..]
+    }
 }
 
 /// Calls a function that is generic over a [`Number`] with the type of a tensor's elements.

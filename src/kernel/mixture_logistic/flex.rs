@@ -1,7 +1,6 @@
 //! The operation on tensors of burn's CPU backend.
 
 use burn::backend::Flex;
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn_flex::FlexTensor;
@@ -9,7 +8,7 @@ use burn_flex::FlexTensor;
 use super::cpu::{Batch, ExponentLimit, MixtureLogistic};
 use super::{MixtureLogisticGradient, MixtureLogisticOps};
 use super::{check, n_components};
-use crate::kernel::cpu::flex_slices::{Number, dims, tensor};
+use crate::kernel::cpu::flex_slices::{Number, Rows, dims, narrow, tensor, wide};
 use crate::kernel::cpu::uninitialised::uninitialised;
 use crate::kernel::operands::{Checked, operands};
 use crate::tensor::float_limits::largest_number;
@@ -63,44 +62,6 @@ fn inverse(
             let found = inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale, dtype, &checked);
             narrow(found, dtype)
         }
-    }
-}
-
-/// Casts a 16-bit tensor to f32.
-fn wide(tensor: FlexTensor) -> FlexTensor {
-    Flex::float_cast(tensor, DType::F32.into())
-}
-
-/// Casts a tensor back.
-fn narrow(tensor: FlexTensor, dtype: DType) -> FlexTensor {
-    Flex::float_cast(tensor, dtype.into())
-}
-
-/// A tensor whose rows are read in place: the elements of its last axis are contiguous.
-struct Rows {
-    tensor: FlexTensor,
-    start: usize,
-    /// Distances between neighbours on the other axes.
-    strides: Vec<usize>,
-}
-
-impl Rows {
-    /// The tensor itself if its last axis is contiguous, otherwise a copy.
-    fn of(tensor: &FlexTensor) -> Self {
-        let layout = tensor.layout();
-        let inner = layout.strides().last() == Some(&1);
-        let tensor = if inner && layout.has_positive_strides() {
-            tensor.clone()
-        } else {
-            tensor.to_contiguous()
-        };
-        let layout = tensor.layout();
-        let strides = layout.strides().iter().map(|&stride| stride.unsigned_abs()).collect();
-        Self { start: layout.start_offset(), strides, tensor }
-    }
-
-    fn elements<T: Number>(&self) -> &[T] {
-        &self.tensor.storage::<T>()[self.start..]
     }
 }
 

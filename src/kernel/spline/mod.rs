@@ -63,44 +63,47 @@
 //! solution, by the implicit function theorem.
 //!
 //! # Cost
-//! `O(batch·K·dims)`; memory of the kernels: inputs and outputs. The CPU has none and takes the
-//! plain form.
+//! `O(batch·K·dims)`; memory of the kernels: inputs and outputs. That of the CPU computes in
+//! float64: a knot is a sum of shares, and a position a difference of knots.
 //!
 //! # Reference
 //! Durkan et al. 2019, §3; the circle: Rezende et al. 2020, §3.1.
 
+#[cfg(feature = "flex")]
+mod cpu;
 #[cfg(feature = "_gpu")]
 mod cube;
-#[cfg(feature = "_gpu")]
+#[cfg(feature = "flex")]
+mod flex;
 mod node;
 pub mod plain;
 mod shape;
 
-#[cfg(feature = "_gpu")]
 use burn::backend::Dispatch;
-#[cfg(feature = "_gpu")]
 use burn::backend::tensor::FloatTensor;
-#[cfg(feature = "_gpu")]
 use burn::backend::{Backend, backend_extension};
-#[cfg(feature = "_gpu")]
 use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, exactly, operands};
-use super::served::{FLOATS_AND_HALVES, NONE, Served};
+use super::served::{FLOATS_AND_HALVES, Served};
 
 pub use shape::{SplineEnds, SplineShape};
 
 /// The devices and types that have kernels.
-pub const SERVED: Served = Served { cpu: NONE, gpu: FLOATS_AND_HALVES };
+pub const SERVED: Served = Served { cpu: FLOATS_AND_HALVES, gpu: FLOATS_AND_HALVES };
 
 /// The operation on a backend's tensors.
 ///
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
 /// documented ones. The message names the operand, what was expected, and all operands found.
-#[cfg(feature = "_gpu")]
-#[backend_extension(Cube, Fusion, Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
 pub trait SplineOps: Backend {
     /// [`forward`] maps `x [batch, dims]` and `theta [batch, n, dims]` to `z`
     /// and the log-derivative, `[2, batch, dims]`.
@@ -126,8 +129,11 @@ pub trait SplineOps: Backend {
 ///
 /// # Panics
 /// As in [`SplineOps`].
-#[cfg(feature = "_gpu")]
-#[backend_extension(Cube, Fusion)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+)]
 pub trait SplineGradient: Backend {
     /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
     #[fusion(meta = |x, theta, _gradient, _spline| (x.clone(), theta.clone()))]
@@ -140,7 +146,7 @@ pub trait SplineGradient: Backend {
 }
 
 /// The shape of both outputs.
-#[cfg(feature = "_gpu")]
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
 fn both(x: &Shape) -> Shape {
     [2, x[0], x[1]].into()
 }
@@ -154,7 +160,6 @@ fn both(x: &Shape) -> Shape {
 /// If shapes or types do not match.
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2>, Tensor<2>) {
     check(operands!("spline", x, theta), "x", spline);
-    #[cfg(feature = "_gpu")]
     if SERVED.serves(&x) {
         let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
         let output = <Dispatch as SplineOps>::spline(x, theta, spline);
@@ -174,7 +179,6 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> (Tensor<2
 /// Those of [`forward`].
 pub fn inverse(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
     check(operands!("spline", z, theta), "z", spline);
-    #[cfg(feature = "_gpu")]
     if SERVED.serves(&z) {
         let x = solution(z.clone(), theta.clone(), spline);
         let graph = z.is_autodiff() || theta.is_autodiff();
@@ -184,7 +188,6 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2>
 }
 
 /// [`inverse`] by the kernel, without a graph.
-#[cfg(feature = "_gpu")]
 fn solution(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
     let (z, theta) = (z.inner().into_dispatch(), theta.inner().into_dispatch());
     Tensor::from_dispatch(<Dispatch as SplineOps>::spline_inverse(z, theta, spline))
@@ -192,7 +195,6 @@ fn solution(z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
 
 /// Attaches the gradient of the inverse to its values: `dx = (dz − ∂z/∂theta·dtheta)/(∂z/∂x)`.
 /// Outside, the inverse is `z` itself, even where that is infinite.
-#[cfg(feature = "_gpu")]
 fn implicit(x: Tensor<2>, z: Tensor<2>, theta: Tensor<3>, spline: SplineShape) -> Tensor<2> {
     let (reached, log_derivative) = forward(x.clone(), theta, spline);
     let residual = z.clone() - reached;
