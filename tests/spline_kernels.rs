@@ -10,7 +10,11 @@ use rand::rngs::StdRng;
 #[path = "common/kernel_case.rs"]
 mod kernel_case;
 
-use kernel_case::{Case, check, flat, normal};
+use kernel_case::{Case, check_to, flat, normal};
+
+/// The plain form in float64 has roundings too. A bin of a thousandth of the width multiplies those
+/// of its knots, in the derivatives by its square.
+const ROUNDINGS: f64 = 8192.0;
 
 /// Sizes `(batch, dims)`.
 const SIZES: [[usize; 2]; 4] = [[1, 1], [2, 7], [3, 13], [5, 129]];
@@ -78,38 +82,50 @@ fn cases(
 
 #[test]
 fn latents_are_those_of_the_plain_form() {
-    check(cases(
-        "latents",
-        |x, theta, spline| Outputs::Latent.of(spline::forward(x, theta, spline)),
-        |x, theta, spline| Outputs::Latent.of(spline::plain::forward(x, theta, spline)),
-    ));
+    check_to(
+        ROUNDINGS,
+        cases(
+            "latents",
+            |x, theta, spline| Outputs::Latent.of(spline::forward(x, theta, spline)),
+            |x, theta, spline| Outputs::Latent.of(spline::plain::forward(x, theta, spline)),
+        ),
+    );
 }
 
 #[test]
 fn log_derivatives_are_those_of_the_plain_form() {
-    check(cases(
-        "log-derivatives",
-        |x, theta, spline| Outputs::LogDerivative.of(spline::forward(x, theta, spline)),
-        |x, theta, spline| Outputs::LogDerivative.of(spline::plain::forward(x, theta, spline)),
-    ));
+    check_to(
+        ROUNDINGS,
+        cases(
+            "log-derivatives",
+            |x, theta, spline| Outputs::LogDerivative.of(spline::forward(x, theta, spline)),
+            |x, theta, spline| Outputs::LogDerivative.of(spline::plain::forward(x, theta, spline)),
+        ),
+    );
 }
 
 #[test]
 fn both_outputs_are_those_of_the_plain_form() {
-    check(cases(
-        "both outputs",
-        |x, theta, spline| Outputs::Both.of(spline::forward(x, theta, spline)),
-        |x, theta, spline| Outputs::Both.of(spline::plain::forward(x, theta, spline)),
-    ));
+    check_to(
+        ROUNDINGS,
+        cases(
+            "both outputs",
+            |x, theta, spline| Outputs::Both.of(spline::forward(x, theta, spline)),
+            |x, theta, spline| Outputs::Both.of(spline::plain::forward(x, theta, spline)),
+        ),
+    );
 }
 
 #[test]
 fn inverses_are_those_of_the_plain_form() {
-    check(cases(
-        "inverse",
-        |z, theta, spline| flat(spline::inverse(z, theta, spline)),
-        |z, theta, spline| flat(spline::plain::inverse(z, theta, spline)),
-    ));
+    check_to(
+        ROUNDINGS,
+        cases(
+            "inverse",
+            |z, theta, spline| flat(spline::inverse(z, theta, spline)),
+            |z, theta, spline| flat(spline::plain::inverse(z, theta, spline)),
+        ),
+    );
 }
 
 /// What parameters are like.
@@ -238,7 +254,9 @@ fn extreme_parameters_and_places_are_those_of_the_plain_form() {
                     continue;
                 }
                 let error = |found: &[f64]| error(found, &truth[index]);
-                let allowed = 2.0 * error(&plain[index]) + 32.0 * epsilon;
+                // The latent of a round trip is rounded, which a steep inverse multiplies.
+                let passes = if name == "round trip" { 4.0 } else { 2.0 };
+                let allowed = passes * error(&plain[index]) + 32.0 * epsilon;
                 let error = error(&found[index]);
                 assert!(
                     error <= allowed,

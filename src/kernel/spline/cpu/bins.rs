@@ -46,16 +46,13 @@ impl Constants {
         }
     }
 
-    /// `2B·(1 − K·w_min)`, the derivative of the total width by the softmax.
+    /// The smallest share of a bin on an axis, and what the smallest shares leave.
     #[inline(always)]
-    pub fn width_per_softmax(&self) -> f64 {
-        (self.bound + self.bound) * self.width.1
-    }
-
-    /// The same of the heights.
-    #[inline(always)]
-    pub fn height_per_softmax(&self) -> f64 {
-        (self.bound + self.bound) * self.height.1
+    pub fn share(&self, axis: Axis) -> (f64, f64) {
+        match axis {
+            Axis::X => self.width,
+            Axis::Z => self.height,
+        }
     }
 }
 
@@ -72,23 +69,112 @@ impl<T: Real> Parameters<'_, T> {
         wide(self.theta[index * self.stride])
     }
 
-    /// The softmax of as many logits as `shares` has elements. The sum is at least 1, the term of
-    /// the largest itself; a logit that is NaN makes all shares NaN.
+    /// The softmax of `n` logits, and zeros up to the length of `shares`, whole vectors. The sum is
+    /// at least 1, the term of the largest itself; a logit that is NaN makes all shares NaN.
     #[inline(always)]
-    fn softmax<M: MultiplyAdd>(&self, first: usize, shares: &mut [f64]) {
+    fn softmax<M: MultiplyAdd>(&self, first: usize, n: usize, shares: &mut [[f64; VECTOR]]) {
+        let flat = shares.as_flattened_mut();
         let mut largest = self.row(first);
-        for (index, share) in shares.iter_mut().enumerate() {
+        for (index, share) in flat[..n].iter_mut().enumerate() {
             *share = self.row(first + index);
             largest = larger(largest, *share);
         }
-        for share in shares.iter_mut() {
-            *share = exp::<f64, M>(*share - largest);
+        flat[n..].fill(f64::NEG_INFINITY);
+        let mut sums = [0.0; VECTOR];
+        for vector in shares.iter_mut() {
+            for (share, sum) in vector.iter_mut().zip(&mut sums) {
+                *share = exp::<f64, M>(*share - largest);
+                *sum += *share;
+            }
         }
-        let total: f64 = shares.iter().sum();
-        for share in shares.iter_mut() {
-            *share /= total;
+        let total: f64 = sums.iter().sum();
+        for vector in shares.iter_mut() {
+            for share in vector {
+                *share /= total;
+            }
         }
     }
+}
+
+/// What is computed for one element: the softmax of the logits and the knots, on both axes.
+#[derive(Debug)]
+pub struct Scratch {
+    n_bins: usize,
+    shares: [Vec<[f64; VECTOR]>; 2],
+    knots: [Vec<f64>; 2],
+}
+
+impl Scratch {
+    pub fn new(n_bins: usize) -> Self {
+        let shares = vec![[0.0; VECTOR]; n_bins.div_ceil(VECTOR)];
+        let knots = vec![0.0; n_bins + 1];
+        Self { n_bins, shares: [shares.clone(), shares], knots: [knots.clone(), knots] }
+    }
+
+    /// The softmax of the logits of the widths and of the heights.
+    #[inline(always)]
+    pub fn softmax(&self, axis: Axis) -> &[f64] {
+        &self.shares[axis as usize].as_flattened()[..self.n_bins]
+    }
+
+    /// Computes an axis. Its knots are at least a smallest share apart.
+    #[inline(always)]
+    fn load<T: Real, M: MultiplyAdd>(
+        &mut self,
+        parameters: &Parameters<'_, T>,
+        constants: &Constants,
+        axis: Axis,
+    ) {
+        let n = self.n_bins;
+        let first = axis as usize * n;
+        parameters.softmax::<M>(first, n, &mut self.shares[axis as usize]);
+        let (smallest, rest) = constants.share(axis);
+        let softmax = self.shares[axis as usize].as_flattened();
+        let knots = &mut self.knots[axis as usize];
+        let (bound, mut sum) = (constants.bound, 0.0);
+        knots[0] = -bound;
+        for (knot, &here) in knots[1..].iter_mut().zip(softmax) {
+            sum += smallest + rest * here;
+            *knot = 2.0 * bound * sum - bound;
+        }
+        knots[n] = bound;
+    }
+
+    /// The last bin that begins at or below a value, which is one since the first begins at −B.
+    #[inline(always)]
+    fn bin(&self, axis: Axis, value: f64) -> usize {
+        let begins = &self.knots[axis as usize][1..self.n_bins];
+        begins.iter().map(|begin| usize::from(*begin <= value)).sum()
+    }
+
+    #[inline(always)]
+    fn at(&self, constants: &Constants, axis: Axis, index: usize) -> Bin {
+        let (smallest, rest) = constants.share(axis);
+        let knots = &self.knots[axis as usize];
+        let own = self.softmax(axis)[index];
+        let size = 2.0 * constants.bound * (smallest + rest * own);
+        Bin { index, left: knots[index], span: knots[index + 1] - knots[index], size }
+    }
+
+    /// `π_<`, `π_k` and `π_>` of a bin.
+    #[inline(always)]
+    pub fn sides(&self, axis: Axis, index: usize) -> [f64; 3] {
+        let softmax = self.softmax(axis);
+        let (before, rest) = softmax.split_at(index);
+        [before.iter().sum(), rest[0], rest[1..].iter().sum()]
+    }
+}
+
+/// Numbers of a vector of the widest instruction set.
+const VECTOR: usize = 8;
+
+/// One axis of the spline.
+#[derive(Debug, Clone, Copy)]
+pub enum Axis {
+    /// Data; widths.
+    X,
+    /// Latents; heights.
+    Z,
 }
 
 /// A bin on one axis.
@@ -101,19 +187,6 @@ pub struct Bin {
     pub span: f64,
     /// The same distance from the share itself, with all of its digits.
     pub size: f64,
-    /// `π_<`, `π_k` and `π_>`.
-    pub before: f64,
-    pub own: f64,
-    pub after: f64,
-}
-
-/// What a bin is found by.
-#[derive(Debug, Clone, Copy)]
-enum By {
-    /// The value that it contains, of [−B, B).
-    Value(f64),
-    /// Its index.
-    Index(usize),
 }
 
 /// The same number in float64.
@@ -122,55 +195,39 @@ pub fn wide<T: Real>(x: T) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// The last bin that begins at or below a value, which is one since the first begins at −B; or the
-/// bin with an index.
+/// The row of the slope at a knot, if it is a parameter. The knots at the ends have slope 1 and no
+/// parameter, or on a circle one parameter together.
 #[inline(always)]
-fn find(softmax: &[f64], (smallest, rest): (f64, f64), bound: f64, by: By) -> Bin {
-    let last = softmax.len() - 1;
-    let (mut index, mut found_left, mut found_right) = (0, -bound, bound);
-    let (mut share, mut before, mut own, mut after) = (0.0, 0.0, 0.0, 0.0);
-    // Of all bins so far: the right end of the last, the sum of the shares and that of the softmax.
-    let (mut left, mut shares, mut softmaxes) = (-bound, 0.0, 0.0);
-    for (i, &here) in softmax.iter().enumerate() {
-        let share_here = smallest + rest * here;
-        shares += share_here;
-        let right = if i == last { bound } else { 2.0 * bound * shares - bound };
-        let reached = match by {
-            By::Value(value) => left <= value,
-            By::Index(index) => i <= index,
-        };
-        if reached {
-            (index, found_left, found_right) = (i, left, right);
-            (share, before, own, after) = (share_here, softmaxes, here, 0.0);
-        } else {
-            after += here;
-        }
-        softmaxes += here;
-        left = right;
+pub fn slope_row(constants: &Constants, knot: usize) -> Option<usize> {
+    let inner = knot > 0 && knot < constants.n_bins;
+    match constants.ends {
+        SplineEnds::Identity if inner => Some(2 * constants.n_bins + knot - 1),
+        SplineEnds::Identity => None,
+        SplineEnds::Circular if inner => Some(2 * constants.n_bins + knot),
+        SplineEnds::Circular => Some(2 * constants.n_bins),
     }
-    let (span, size) = (found_right - found_left, 2.0 * bound * share);
-    Bin { index, left: found_left, span, size, before, own, after }
 }
 
-/// The slope at a knot and its derivative with respect to its parameter. The knots at the ends have
-/// slope 1 and no parameter, or on a circle one parameter together.
+/// The slopes at both knots of a bin and their derivatives with respect to their parameters.
 #[inline(always)]
-fn slope<T: Real, M: MultiplyAdd>(
+fn slopes<T: Real, M: MultiplyAdd>(
     parameters: &Parameters<'_, T>,
     constants: &Constants,
-    knot: usize,
-) -> (f64, f64) {
-    let inner = knot > 0 && knot < constants.n_bins;
-    let row = match constants.ends {
-        SplineEnds::Identity if inner => knot - 1,
-        SplineEnds::Identity => return (1.0, 0.0),
-        SplineEnds::Circular if inner => knot,
-        SplineEnds::Circular => 0,
+    index: usize,
+) -> [(f64, f64); 2] {
+    let rows = [index, index + 1].map(|knot| slope_row(constants, knot));
+    let at = |row: Option<usize>| row.map_or(0.0, |row| parameters.row(row));
+    let v = rows.map(|row| at(row) + constants.slope_shift);
+    let logs = v.map(|v| log1p_of_unit::<f64, M>(exp::<f64, M>(-v.abs())));
+    let sigmoids = v.map(|v| sigmoid::<f64, M>(v).0);
+    let slope = |side: usize| match rows[side] {
+        Some(_) => {
+            let above = if v[side] > 0.0 { v[side] } else { 0.0 };
+            (constants.min_slope + above + logs[side], sigmoids[side])
+        }
+        None => (1.0, 0.0),
     };
-    let v = parameters.row(2 * constants.n_bins + row) + constants.slope_shift;
-    let above = if v > 0.0 { v } else { 0.0 };
-    let softplus = above + log1p_of_unit::<f64, M>(exp::<f64, M>(-v.abs()));
-    (constants.min_slope + softplus, sigmoid::<f64, M>(v).0)
+    [slope(0), slope(1)]
 }
 
 /// The bin of an element on both axes, and the slopes at its knots.
@@ -187,38 +244,20 @@ pub struct Found {
     pub e_slope: f64,
 }
 
-/// The axis on which an element is known.
-#[derive(Debug, Clone, Copy)]
-pub enum Known {
-    X,
-    Z,
-}
-
-/// Finds the bin of a value inside. `shares` gets the softmax of both axes, `2K` numbers.
+/// Finds the bin of a value inside, which is known on one axis.
 #[inline(always)]
 pub fn found<T: Real, M: MultiplyAdd>(
     parameters: &Parameters<'_, T>,
     constants: &Constants,
     value: f64,
-    known: Known,
-    shares: &mut [f64],
+    known: Axis,
+    scratch: &mut Scratch,
 ) -> Found {
-    let (widths, heights) = shares.split_at_mut(constants.n_bins);
-    parameters.softmax::<M>(0, widths);
-    parameters.softmax::<M>(constants.n_bins, heights);
-    let x_by = |by| find(widths, constants.width, constants.bound, by);
-    let y_by = |by| find(heights, constants.height, constants.bound, by);
-    let (x, y) = match known {
-        Known::X => {
-            let x = x_by(By::Value(value));
-            (x, y_by(By::Index(x.index)))
-        }
-        Known::Z => {
-            let y = y_by(By::Value(value));
-            (x_by(By::Index(y.index)), y)
-        }
-    };
-    let (d, d_slope) = slope::<T, M>(parameters, constants, x.index);
-    let (e, e_slope) = slope::<T, M>(parameters, constants, x.index + 1);
+    scratch.load::<T, M>(parameters, constants, Axis::X);
+    scratch.load::<T, M>(parameters, constants, Axis::Z);
+    let index = scratch.bin(known, value);
+    let x = scratch.at(constants, Axis::X, index);
+    let y = scratch.at(constants, Axis::Z, index);
+    let [(d, d_slope), (e, e_slope)] = slopes::<T, M>(parameters, constants, index);
     Found { x, y, s: y.size / x.size, d, e, d_slope, e_slope }
 }

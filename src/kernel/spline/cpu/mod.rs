@@ -1,5 +1,5 @@
 //! The operation on slices, element by element. Examples are shared among threads. The exponentials
-//! of an element's logits are computed together, in vectors; each softmax is kept for its element.
+//! of an element's logits are computed together, in vectors; softmax and knots are kept for it.
 
 mod bins;
 
@@ -8,8 +8,8 @@ use std::cmp::Ordering;
 use crate::kernel::cpu::simd::{InstructionSet, Kernel, MultiplyAdd, Real, ln};
 use crate::kernel::cpu::tasks::{Cost, IndexedParallelIterator, ParallelSliceMut, for_each_with};
 
-use self::bins::{Bin, Constants, Found, Known, Parameters, found, wide};
-use super::{SplineEnds, SplineShape};
+use self::bins::{Axis, Constants, Found, Parameters, Scratch, found, slope_row, wide};
+use super::SplineShape;
 
 /// Of a bin of an element, by `k.spline` of `benches/kernel/cost.rs`.
 const FORWARD: Cost = Cost::picoseconds(4_000);
@@ -73,7 +73,7 @@ struct Forward<'a, T> {
     example: usize,
     z: &'a mut [T],
     log_derivative: &'a mut [T],
-    shares: &'a mut [f64],
+    scratch: &'a mut Scratch,
 }
 
 impl<T: Real> Kernel for Forward<'_, T> {
@@ -81,17 +81,18 @@ impl<T: Real> Kernel for Forward<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { constants, batch, example, z, log_derivative, shares } = self;
+        let Self { constants, batch, example, z, log_derivative, scratch } = self;
         for (element, (z, log_derivative)) in z.iter_mut().zip(log_derivative).enumerate() {
             let value = batch.value(example, element);
             (*z, *log_derivative) = (value, T::zero());
             let value = wide(value);
             if constants.inside(value) {
                 let parameters = batch.parameters(example, element);
-                let bin = found::<T, M>(&parameters, &constants, value, Known::X, shares);
+                let bin = found::<T, M>(&parameters, &constants, value, Axis::X, scratch);
                 let Place { p, q, u, .. } = Place::of(value, &bin);
                 *z = T::of(bin.y.left + bin.y.span * (p / q));
-                let logs = 2.0 * (ln::<f64, M>(bin.s) - ln::<f64, M>(q)) + ln::<f64, M>(u);
+                let [s, q, u] = [bin.s, q, u].map(ln::<f64, M>);
+                let logs = 2.0 * (s - q) + u;
                 *log_derivative = T::of(logs);
             }
         }
@@ -104,7 +105,7 @@ struct Inverse<'a, T> {
     batch: Batch<'a, T>,
     example: usize,
     x: &'a mut [T],
-    shares: &'a mut [f64],
+    scratch: &'a mut Scratch,
 }
 
 impl<T: Real> Kernel for Inverse<'_, T> {
@@ -112,14 +113,14 @@ impl<T: Real> Kernel for Inverse<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { constants, batch, example, x, shares } = self;
+        let Self { constants, batch, example, x, scratch } = self;
         for (element, x) in x.iter_mut().enumerate() {
             let value = batch.value(example, element);
             *x = value;
             let value = wide(value);
             if constants.inside(value) {
                 let parameters = batch.parameters(example, element);
-                let bin = found::<T, M>(&parameters, &constants, value, Known::Z, shares);
+                let bin = found::<T, M>(&parameters, &constants, value, Axis::Z, scratch);
                 let twice = 2.0 * bin.s;
                 let eta = (value - bin.y.left) / bin.y.span;
                 let rest = 1.0 - eta;
@@ -142,7 +143,7 @@ struct Backward<'a, T> {
     of_log: &'a [T],
     of_x: &'a mut [T],
     of_theta: &'a mut [T],
-    shares: &'a mut [f64],
+    scratch: &'a mut Scratch,
 }
 
 impl<T: Real> Kernel for Backward<'_, T> {
@@ -150,17 +151,17 @@ impl<T: Real> Kernel for Backward<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { constants, batch, example, of_z, of_log, of_x, of_theta, shares } = self;
+        let Self { constants, batch, example, of_z, of_log, of_x, of_theta, scratch } = self;
         of_theta.fill(T::zero());
         for element in 0..batch.n_dims {
             let value = wide(batch.value(example, element));
             of_x[element] = of_z[element];
             if constants.inside(value) {
                 let parameters = batch.parameters(example, element);
-                let bin = found::<T, M>(&parameters, &constants, value, Known::X, shares);
+                let bin = found::<T, M>(&parameters, &constants, value, Axis::X, scratch);
                 let of_theta = OfTheta { gradient: of_theta, element, stride: batch.n_dims };
                 let outputs = (wide(of_z[element]), wide(of_log[element]));
-                let of_value = differentiate(value, &bin, outputs, &constants, shares, of_theta);
+                let of_value = differentiate(value, &bin, outputs, &constants, scratch, of_theta);
                 of_x[element] = T::of(of_value);
             }
         }
@@ -180,15 +181,25 @@ impl<T: Real> OfTheta<'_, T> {
         self.gradient[row * self.stride + self.element] += T::of(gradient);
     }
 
-    /// The gradient of the logits of an axis from those of the knots of a bin.
+    /// The gradient of the logits of an axis from those of the knots of its bin `index`.
     #[inline(always)]
-    fn axis(&mut self, first: usize, softmax: &[f64], scale: f64, bin: &Bin, knots: (f64, f64)) {
-        let (of_left, of_right) = knots;
-        let of_before = of_left * (bin.own + bin.after) + of_right * bin.after;
-        let of_own = of_right * bin.after - of_left * bin.before;
-        let of_after = -(of_left * bin.before + of_right * (bin.before + bin.own));
+    fn axis(
+        &mut self,
+        scratch: &Scratch,
+        constants: &Constants,
+        axis: Axis,
+        index: usize,
+        (of_left, of_right): (f64, f64),
+    ) {
+        let [before, own, after] = scratch.sides(axis, index);
+        let scale = 2.0 * constants.bound * constants.share(axis).1;
+        let of_before = of_left * (own + after) + of_right * after;
+        let of_own = of_right * after - of_left * before;
+        let of_after = -(of_left * before + of_right * (before + own));
+        let softmax = scratch.softmax(axis);
+        let first = axis as usize * constants.n_bins;
         for (i, &here) in softmax.iter().enumerate() {
-            let of_bin = match i.cmp(&bin.index) {
+            let of_bin = match i.cmp(&index) {
                 Ordering::Less => of_before,
                 Ordering::Equal => of_own,
                 Ordering::Greater => of_after,
@@ -205,10 +216,9 @@ fn differentiate<T: Real>(
     bin: &Found,
     (by_z, by_log): (f64, f64),
     constants: &Constants,
-    shares: &[f64],
+    scratch: &Scratch,
     mut of_theta: OfTheta<'_, T>,
 ) -> f64 {
-    let k = constants.n_bins;
     let (s, d, e) = (bin.s, bin.d, bin.e);
     let (width, height) = (bin.x.span, bin.y.span);
     let Place { xi, rest, both, square, square_rest, p, q, u } = Place::of(value, bin);
@@ -225,22 +235,14 @@ fn differentiate<T: Real>(
     let by_e = by_log * (square / u - 2.0 * both / q) - by_z_of_q * both * (p / q);
 
     let by_slope = by_s / bin.x.size;
-    let (widths, heights) = shares.split_at(k);
     let x_knots = (by_slope * s - by_xi * rest / width, -by_slope * s - by_xi * xi / width);
-    of_theta.axis(0, widths, constants.width_per_softmax(), &bin.x, x_knots);
+    of_theta.axis(scratch, constants, Axis::X, bin.x.index, x_knots);
     let y_knots = (by_z * (p_rest / q) - by_slope, by_z * (p / q) + by_slope);
-    of_theta.axis(k, heights, constants.height_per_softmax(), &bin.y, y_knots);
-    let (left, right) = (bin.x.index, bin.x.index + 1);
-    let slopes = [(left, by_d * bin.d_slope), (right, by_e * bin.e_slope)];
+    of_theta.axis(scratch, constants, Axis::Z, bin.x.index, y_knots);
+    let slopes = [(bin.x.index, by_d * bin.d_slope), (bin.x.index + 1, by_e * bin.e_slope)];
     for (knot, of_slope) in slopes {
-        match constants.ends {
-            // The inner knots, from 1 on.
-            SplineEnds::Identity if knot > 0 && knot < k => {
-                of_theta.add(2 * k + knot - 1, of_slope);
-            }
-            SplineEnds::Identity => {}
-            // The last knot is the first.
-            SplineEnds::Circular => of_theta.add(2 * k + knot % k, of_slope),
+        if let Some(row) = slope_row(constants, knot) {
+            of_theta.add(row, of_slope);
         }
     }
     by_xi / width
@@ -263,10 +265,10 @@ pub fn forward<T: Real>(
     for_each_with(
         outputs,
         FORWARD.times(n * spline.n_bins),
-        || vec![0.0; 2 * spline.n_bins],
-        |shares, (example, (z, log_derivative))| {
+        || Scratch::new(spline.n_bins),
+        |scratch, (example, (z, log_derivative))| {
             let batch = *batch;
-            set.dispatch(Forward { constants, batch, example, z, log_derivative, shares });
+            set.dispatch(Forward { constants, batch, example, z, log_derivative, scratch });
         },
     );
 }
@@ -280,9 +282,9 @@ pub fn inverse<T: Real>(batch: &Batch<'_, T>, spline: SplineShape, x: &mut [T]) 
     for_each_with(
         x.par_chunks_mut(batch.n_dims).enumerate(),
         FORWARD.times(batch.n_dims * spline.n_bins),
-        || vec![0.0; 2 * spline.n_bins],
-        |shares, (example, x)| {
-            set.dispatch(Inverse { constants, batch: *batch, example, x, shares });
+        || Scratch::new(spline.n_bins),
+        |scratch, (example, x)| {
+            set.dispatch(Inverse { constants, batch: *batch, example, x, scratch });
         },
     );
 }
@@ -308,13 +310,13 @@ pub fn backward<T: Real>(
     for_each_with(
         outputs,
         BACKWARD.times(n * spline.n_bins),
-        || vec![0.0; 2 * spline.n_bins],
-        |shares, (example, (of_x, of_theta))| {
+        || Scratch::new(spline.n_bins),
+        |scratch, (example, (of_x, of_theta))| {
             let of_example = example * n..(example + 1) * n;
             let (of_z, of_log) = (&of_z[of_example.clone()], &of_log[of_example]);
             let batch = *batch;
             let kernel =
-                Backward { constants, batch, example, of_z, of_log, of_x, of_theta, shares };
+                Backward { constants, batch, example, of_z, of_log, of_x, of_theta, scratch };
             set.dispatch(kernel);
         },
     );
