@@ -208,26 +208,18 @@ pub fn slope_row(constants: &Constants, knot: usize) -> Option<usize> {
     }
 }
 
-/// The slopes at both knots of a bin and their derivatives with respect to their parameters.
+/// The slope at a knot and its derivative with respect to its parameter.
 #[inline(always)]
-fn slopes<T: Real, M: MultiplyAdd>(
+fn slope<T: Real, M: MultiplyAdd>(
     parameters: &Parameters<'_, T>,
     constants: &Constants,
-    index: usize,
-) -> [(f64, f64); 2] {
-    let rows = [index, index + 1].map(|knot| slope_row(constants, knot));
-    let at = |row: Option<usize>| row.map_or(0.0, |row| parameters.row(row));
-    let v = rows.map(|row| at(row) + constants.slope_shift);
-    let logs = v.map(|v| log1p_of_unit::<f64, M>(exp::<f64, M>(-v.abs())));
-    let sigmoids = v.map(|v| sigmoid::<f64, M>(v).0);
-    let slope = |side: usize| match rows[side] {
-        Some(_) => {
-            let above = if v[side] > 0.0 { v[side] } else { 0.0 };
-            (constants.min_slope + above + logs[side], sigmoids[side])
-        }
-        None => (1.0, 0.0),
-    };
-    [slope(0), slope(1)]
+    knot: usize,
+) -> (f64, f64) {
+    let Some(row) = slope_row(constants, knot) else { return (1.0, 0.0) };
+    let v = parameters.row(row) + constants.slope_shift;
+    let above = if v > 0.0 { v } else { 0.0 };
+    let softplus = above + log1p_of_unit::<f64, M>(exp::<f64, M>(-v.abs()));
+    (constants.min_slope + softplus, sigmoid::<f64, M>(v).0)
 }
 
 /// The bin of an element on both axes, and the slopes at its knots.
@@ -258,6 +250,7 @@ pub fn found<T: Real, M: MultiplyAdd>(
     let index = scratch.bin(known, value);
     let x = scratch.at(constants, Axis::X, index);
     let y = scratch.at(constants, Axis::Z, index);
-    let [(d, d_slope), (e, e_slope)] = slopes::<T, M>(parameters, constants, index);
+    let (d, d_slope) = slope::<T, M>(parameters, constants, index);
+    let (e, e_slope) = slope::<T, M>(parameters, constants, index + 1);
     Found { x, y, s: y.size / x.size, d, e, d_slope, e_slope }
 }

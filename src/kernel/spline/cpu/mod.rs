@@ -91,8 +91,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
                 let bin = found::<T, M>(&parameters, &constants, value, Axis::X, scratch);
                 let Place { p, q, u, .. } = Place::of(value, &bin);
                 *z = T::of(bin.y.left + bin.y.span * (p / q));
-                let [s, q, u] = [bin.s, q, u].map(ln::<f64, M>);
-                let logs = 2.0 * (s - q) + u;
+                let logs = 2.0 * (ln::<f64, M>(bin.s) - ln::<f64, M>(q)) + ln::<f64, M>(u);
                 *log_derivative = T::of(logs);
             }
         }
