@@ -58,15 +58,15 @@ struct Args {
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Hopping parameter of phi4, in [0, 1]
-    #[arg(long, default_value_t = 0.25)]
-    kappa: f64,
-    /// Quartic coupling of phi4, in [0.001, 1]
-    #[arg(long, default_value_t = 0.02)]
-    lambda: f64,
-    /// Sweeps of the Metropolis chain that phi4 is compared with
-    #[arg(long, value_name = "SWEEPS", default_value_t = 200_000)]
-    reference: usize,
+    /// Hopping parameter of phi4, in [0, 1], by default 0.25
+    #[arg(long)]
+    kappa: Option<f64>,
+    /// Quartic coupling of phi4, in [0.001, 1], by default 0.02
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// Sweeps of the Metropolis chain that phi4 is compared with, by default 200,000
+    #[arg(long, value_name = "SWEEPS")]
+    reference: Option<usize>,
     /// Where to write
     #[arg(long, value_name = "DIR", default_value = "out/boltzmann")]
     out: PathBuf,
@@ -239,7 +239,7 @@ fn splines(
 }
 
 fn double_well(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
-    let steps = args.steps.unwrap_or(1000);
+    let steps = args.steps.unwrap_or(1500);
     let plan = Plan {
         steps,
         batch: 256,
@@ -353,7 +353,8 @@ impl NetConfig<4> for SymmetricConfig {
 }
 
 fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
-    let target = Phi4 { kappa: args.kappa, lambda: args.lambda };
+    let (kappa, lambda) = (args.kappa.unwrap_or(0.25), args.lambda.unwrap_or(0.02));
+    let target = Phi4 { kappa, lambda };
     let steps = args.steps.unwrap_or(600);
     let plan = Plan {
         steps,
@@ -383,7 +384,7 @@ fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
         magnetisation: mean(&series.magnetisation)?,
         two_point: std::array::from_fn(|t| two_point[t]),
     };
-    let chain = target.metropolis(args.reference, args.seed);
+    let chain = target.metropolis(args.reference.unwrap_or(200_000), args.seed);
     let pairs = std::iter::once(("|m|".to_owned(), own.magnetisation, chain.magnetisation)).chain(
         (0..own.two_point.len()).map(|t| (format!("G({t})"), own.two_point[t], chain.two_point[t])),
     );
@@ -398,7 +399,7 @@ fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
         }));
     }
     report["observables"] = rows.into();
-    (report["kappa"], report["lambda"]) = (args.kappa.into(), args.lambda.into());
+    (report["kappa"], report["lambda"]) = (kappa.into(), lambda.into());
     plane::write(&args.out, "two_point.svg", "picture", &two_point_plot(&own, &chain)?)?;
     Ok((report, plan))
 }
@@ -434,14 +435,21 @@ fn check(args: &Args) -> Result<(), Failure> {
         Args { samples, .. } if *samples < 100 => {
             fail("samples", samples.to_string(), "at least 100")
         }
-        Args { reference, .. } if *reference < 1000 => {
+        Args { target, kappa, lambda, reference, .. }
+            if *target != Name::Phi4
+                && (kappa.is_some() || lambda.is_some() || reference.is_some()) =>
+        {
+            let expected = "phi4, for --kappa, --lambda and --reference";
+            fail("target", value_name(*target), expected)
+        }
+        Args { reference: Some(reference), .. } if *reference < 1000 => {
             fail("reference", reference.to_string(), "at least 1000")
         }
-        Args { kappa, .. } if !(0.0..=1.0).contains(kappa) => {
+        Args { kappa: Some(kappa), .. } if !(0.0..=1.0).contains(kappa) => {
             fail("kappa", kappa.to_string(), "a number in [0, 1]")
         }
         // Without the quartic term, the action has no lower bound at large κ.
-        Args { lambda, .. } if !(1e-3..=1.0).contains(lambda) => {
+        Args { lambda: Some(lambda), .. } if !(1e-3..=1.0).contains(lambda) => {
             fail("lambda", lambda.to_string(), "a number in [0.001, 1]")
         }
         _ => plane::create(&args.out),
