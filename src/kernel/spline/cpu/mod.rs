@@ -12,8 +12,8 @@ use self::bins::{Axis, Constants, Found, Parameters, Scratch, found, slope_row, 
 use super::SplineShape;
 
 /// Of a bin of an element, by `k.spline` of `benches/kernel/cost.rs`.
-const FORWARD: Cost = Cost::picoseconds(4_000);
-const BACKWARD: Cost = Cost::picoseconds(6_000);
+const FORWARD: Cost = Cost::picoseconds(31_000);
+const BACKWARD: Cost = Cost::picoseconds(36_000);
 
 /// The operands of a call. Elements of an example are contiguous, examples and rows may have gaps.
 #[derive(Debug, Clone, Copy)]
