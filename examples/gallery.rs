@@ -1,8 +1,9 @@
-//! Eight shapes of points in a plane, each learned with five laws, as one picture of densities.
+//! Eight shapes of points in a plane, each learned with some laws, as one picture of densities.
 //!
 //! ```text
-//! cargo run --release --example gallery                    under a minute on two cores
-//! cargo run --release --example gallery -- --steps 3000    sharper densities
+//! cargo run --release --example gallery                        affine couplings and splines
+//! cargo run --release --example gallery -- --laws all          all five laws, some minutes
+//! cargo run --release --example gallery -- --steps 3000        sharper densities
 //! ```
 //! Expected last line: `report          out/gallery/report.json`. For each shape and law, the
 //! report has the mean log-density of a point that was not trained on, in nats, and the integral of
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use flowkit::data::Plane;
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, GaussianizationConfig,
@@ -25,16 +26,19 @@ use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitConfig, Progress};
 use flowkit::{Density, Flow, FlowError, StandardNormal};
 use flowkit_runs::plane::{self, Failure};
-use flowkit_runs::{say, threads};
+use flowkit_runs::{say, threads, value_name};
 use plotters::prelude::*;
 use serde_json::{Value, json};
 
 #[derive(Parser)]
-#[command(about = "Eight shapes in a plane, five laws: densities and their integrals")]
+#[command(about = "Eight shapes in a plane: densities of flows of some laws, and their integrals")]
 struct Args {
     /// Updates of each fit
     #[arg(long, default_value_t = 150)]
     steps: u64,
+    /// The laws of the couplings, separated by commas
+    #[arg(long, value_delimiter = ',', default_values = ["affine", "spline"])]
+    laws: Vec<LawName>,
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -43,15 +47,39 @@ struct Args {
     out: PathBuf,
 }
 
-/// The laws of the plane, with their names. A circular spline is for circles.
-fn laws() -> Vec<(&'static str, AnyLawConfig)> {
-    vec![
-        ("affine", AffineConfig::new(AffineForm::Exponential).into()),
-        ("mixture", MixLogCdfConfig::new(8).into()),
-        ("gaussianization", GaussianizationConfig::new(8).into()),
-        ("Bernstein", BernsteinConfig::new(16).with_bound(4.0).into()),
-        ("spline", RationalQuadraticSplineConfig::new(16).with_bound(4.0).into()),
-    ]
+/// A law of the plane. A circular spline is for circles.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum LawName {
+    /// A scale and a shift
+    Affine,
+    /// The mixture of logistic distributions of Flow++
+    Mixture,
+    /// The quantiles of a mixture
+    Gaussianization,
+    /// A polynomial
+    Bernstein,
+    /// A rational-quadratic spline
+    Spline,
+    /// Each of them
+    All,
+}
+
+impl LawName {
+    /// The laws that it names.
+    fn configs(self) -> Vec<(String, AnyLawConfig)> {
+        let law = match self {
+            Self::Affine => AffineConfig::new(AffineForm::Exponential).into(),
+            Self::Mixture => MixLogCdfConfig::new(8).into(),
+            Self::Gaussianization => GaussianizationConfig::new(8).into(),
+            Self::Bernstein => BernsteinConfig::new(16).with_bound(4.0).into(),
+            Self::Spline => RationalQuadraticSplineConfig::new(16).with_bound(4.0).into(),
+            Self::All => {
+                let others = Self::value_variants().iter().filter(|name| **name != Self::All);
+                return others.flat_map(|name| name.configs()).collect();
+            }
+        };
+        vec![(value_name(self), law)]
+    }
 }
 
 /// The part of the plane that is drawn: ±this.
@@ -89,7 +117,7 @@ fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f6
         Ok::<f64, FlowError>(density(flow, points)?.iter().sum::<f64>() * cell * cell)
     };
     let inside = |n: usize| over(grid(n, INNER, device), 2.0 * INNER / n as f64);
-    let (mut n, mut found) = (320, inside(160)?);
+    let (mut n, mut found) = (640, inside(320)?);
     loop {
         let finer = inside(n)?;
         if (finer - found).abs() < 1e-4 || n > 1000 {
@@ -98,18 +126,19 @@ fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f6
         }
         (n, found) = (2 * n, finer);
     }
-    let frame = grid(120, OUTER, device);
+    let frame = grid(240, OUTER, device);
     let far = plane::points(&frame);
     let far = (0i64..).zip(far).filter(|(_, [x, y])| x.abs().max(y.abs()) > INNER);
     let rows: Vec<i64> = far.map(|(row, _)| row).collect();
     let rows = Tensor::<1, Int>::from_data(rows.as_slice(), device);
-    Ok(found + over(frame.select(0, rows), 2.0 * OUTER / 120.0)?)
+    Ok(found + over(frame.select(0, rows), 2.0 * OUTER / 240.0)?)
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
     plane::create(&args.out)?;
     let device = Device::flex();
-    let laws = laws();
+    let laws: Vec<(String, AnyLawConfig)> =
+        args.laws.iter().flat_map(|name| name.configs()).collect();
     let (mut pictures, mut report) = (Vec::new(), Vec::<Value>::new());
     for plane in Plane::ALL {
         let train = plane.points(20_000, args.seed, &device);
