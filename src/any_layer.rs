@@ -51,7 +51,7 @@
 //! ```
 
 use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig};
-use crate::bijector::{BlockwiseConfig, MultiScaleConfig};
+use crate::bijector::{BlockwiseConfig, ChainRuleConfig, MultiScaleConfig};
 use crate::conditioner::AnyNetConfig;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
@@ -111,6 +111,8 @@ crate::choice! {
         Columns<2>(ColumnsConfig),
         /// [`Blockwise`](crate::Blockwise), for vectors.
         Blockwise<2>(BlockwiseConfig<AnyLayerConfig>),
+        /// [`ChainRule`](crate::ChainRule), for vectors.
+        ChainRule<2>(ChainRuleConfig<Box<AnyLayerConfig>, Box<AnyLayerConfig>>),
         /// [`MaskedAutoregressive`](crate::MaskedAutoregressive), for vectors.
         MaskedAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>),
     }

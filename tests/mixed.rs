@@ -9,9 +9,10 @@ use flowkit::law::{AffineConfig, AffineForm, Categorical, CategoricalConfig, Law
 use flowkit::model::{CircularNsfConfig, MixedNsfConfig, NsfForm, RowElement};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    Bijector, ChainRuleConfig, Density, DiagonalNormalConfig, ElementPrior, ElementwiseConfig,
-    Flow, IntegerColumnsConfig, LayerConfig, MadeConfig, MaskedAutoregressiveConfig,
-    NormalOrUniformConfig, Prior, PriorConfig, Reading, Site, StandardNormal, UniformBoxConfig,
+    AnyLayerConfig, Bijector, ChainRuleConfig, Density, DiagonalNormalConfig, ElementPrior,
+    ElementwiseConfig, Flow, IntegerColumnsConfig, LayerConfig, MadeConfig,
+    MaskedAutoregressiveConfig, NormalOrUniformConfig, Prior, PriorConfig, Reading, Site,
+    StandardNormal, UniformBoxConfig,
 };
 
 #[allow(dead_code)] // Differences would cross the borders of classes.
@@ -298,6 +299,27 @@ fn priors_of_elements_are_normal_or_uniform() {
         };
         assert_eq!(found, expected);
     }
+}
+
+/// A stack from a file, given a condition and without one.
+#[test]
+fn a_file_can_hold_a_chain_rule() {
+    let text = r#"{ "ChainRule": {
+        "elements": [[1, "Angle"]],
+        "first": { "Elementwise": { "law": { "CircularSpline": { "n_bins": 4 } } } },
+        "then": { "Stack": ["ActNorm", "Swap"] }
+    } }"#;
+    let config: AnyLayerConfig = serde_json::from_str(text).unwrap();
+    let device = Device::flex();
+    let x = Tensor::<2>::from_data([[0.3, 3.0, -0.7], [1.0, -3.0, 0.5]], &device);
+    let layer = config.build(&Site::<2>::new([1, 3], &device)).unwrap();
+    let (layer, z) = Bijector::<2>::initialize(layer, x.clone(), &());
+    let back = Bijector::<2>::inverse(&layer, z, &());
+    assert!((back - x).abs().max().into_scalar::<f32>() < 1e-5);
+    let given = Tensor::<2>::zeros([1, 2], &device);
+    assert!(config.build(&Site::given([1, 3], &given, &device)).is_ok());
+    let image = config.build(&Site::<4>::new([1, 3, 2, 2], &device));
+    assert!(image.unwrap_err().to_string().contains("ChainRule"));
 }
 
 /// The text of the error of a chain rule on three elements.
