@@ -330,7 +330,10 @@ fn check(name: &str, values: &[f64], map: &ColumnMap, integer: bool) -> Result<(
             continue;
         }
         if !map.accepts(found) {
-            let (lower, upper) = (lower.max(f32::MIN.into()), upper.min(f32::MAX.into()));
+            // A number that float32 does not have is beyond its largest, not beyond ∞.
+            let most = f64::from(f32::MAX);
+            let lower = if found < -most { lower.max(-most) } else { lower };
+            let upper = if found > most { upper.min(most) } else { upper };
             return Err(TableError::Outside { column, row, found, lower, upper });
         }
     }
