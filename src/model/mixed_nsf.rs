@@ -7,7 +7,7 @@
 //! ```
 //! A factor that a row has no columns for is left out. Classes are numbers `0, …, n − 1`;
 //! [`IntegerColumns`](crate::IntegerColumns) lifts them. Angles are in radians;
-//! [`ColumnMap::Circular`](crate::ColumnMap::Circular) maps other positions on a circle to them.
+//! [`ColumnMap::Circular`] maps other positions on a circle to them.
 //! [`MixedNsfConfig::of_columns`] is the flow behind the [`Columns`](crate::Columns) of a table.
 //! [`MixedNsfConfig`] configures the layers, and [`MixedNsfConfig::prior`] is their prior.
 //!
