@@ -109,7 +109,7 @@ fn density(
 }
 
 /// The integral of the density: over ±6 on grids that are halved until that changes it by less than
-/// 1e-4, and from there to ±24, where it varies slowly, on a coarse one.
+/// 2e-5, and from there to ±24, where it varies slowly, on a coarse one.
 fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f64, FlowError> {
     const INNER: f64 = 6.0;
     const OUTER: f64 = 24.0;
@@ -117,10 +117,10 @@ fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f6
         Ok::<f64, FlowError>(density(flow, points)?.iter().sum::<f64>() * cell * cell)
     };
     let inside = |n: usize| over(grid(n, INNER, device), 2.0 * INNER / n as f64);
-    let (mut n, mut found) = (640, inside(320)?);
+    let (mut n, mut found) = (320, inside(160)?);
     loop {
         let finer = inside(n)?;
-        if (finer - found).abs() < 1e-4 || n > 1000 {
+        if (finer - found).abs() < 2e-5 || n > 1000 {
             found = finer;
             break;
         }
