@@ -33,6 +33,7 @@
 
 use std::f64::consts::PI;
 
+use super::alternating;
 use crate::autoregressive::{
     MaskedAutoregressive, MaskedAutoregressiveConfig, ResMade, ResMadeConfig,
 };
@@ -46,7 +47,6 @@ use crate::flow::Flow;
 use crate::law::{CircularSpline, CircularSplineConfig};
 use crate::prior::{UniformBox, UniformBoxConfig};
 use crate::tensor::half::Half;
-use crate::tensor::limit::{product, sum};
 
 /// The model: the layers of [`CircularNsfConfig`], followed by a uniform prior on the circle.
 pub type CircularNsf<C = ()> = Flow<CircularNsfLayers, UniformBox, 2, C>;
@@ -135,16 +135,13 @@ impl<C: Features<2>> LayerConfig<2, C> for CircularNsfConfig {
         const NAME: &str = "CircularNsfConfig";
         ConfigError::repeated(NAME, "n_steps", self.n_steps)?;
         let dims = site.channels("CircularNsf")?;
-        // With an odd number of angles, the halves of even and of odd steps differ.
         let count = |index: usize| -> Result<usize, ConfigError> {
             let step = self.step(index, dims);
             Ok(site.keeps(0).then(&step, site, format_args!("[{index}]"))?.num_params)
         };
-        let odd = self.n_steps / 2;
-        let odd_steps = if odd > 0 { product([odd, count(1)?]) } else { 0 };
-        let even_steps = product([self.n_steps - odd, count(0)?]);
+        let steps = alternating::num_params(self.n_steps, count)?;
         let sizes = [("dims", dims), ("n_steps", self.n_steps)];
-        let total = ConfigError::parameters(NAME, sum([even_steps, odd_steps]), sizes)?;
+        let total = ConfigError::parameters(NAME, steps, sizes)?;
         Ok(site.keeps(total))
     }
 }

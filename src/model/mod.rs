@@ -1,5 +1,6 @@
 //! Models from the literature, built from the blocks of this crate.
 
+mod alternating;
 pub mod circular_nsf;
 pub mod flow_plus_plus;
 pub mod glow;

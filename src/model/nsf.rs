@@ -47,6 +47,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alternating;
 use super::linear_kind::{LinearKind, LinearLayers, LinearLayersConfig};
 use crate::autoregressive::{
     MaskedAutoregressive, MaskedAutoregressiveConfig, ResMade, ResMadeConfig,
@@ -63,7 +64,7 @@ use crate::linear::ConstantChannel;
 use crate::prior::StandardNormal;
 use crate::reshape::order::Order;
 use crate::tensor::half::Half;
-use crate::tensor::limit::{product, sum};
+use crate::tensor::limit::sum;
 
 /// The model: the layers of [`NsfConfig`], followed by a standard normal prior.
 pub type Nsf<C = ()> = Flow<NsfLayers, StandardNormal, 2, C>;
@@ -217,17 +218,14 @@ impl<C: Features<2>> LayerConfig<2, C> for NsfConfig {
         const NAME: &str = "NsfConfig";
         ConfigError::repeated(NAME, "n_steps", self.n_steps)?;
         let dims = site.channels("Nsf")?;
-        // With an odd number of elements, the halves of even and of odd steps differ.
         let count = |index: usize| -> Result<usize, ConfigError> {
             let step = self.step(index, dims);
             Ok(site.keeps(0).then(&step, site, format_args!("[{index}]"))?.num_params)
         };
-        let odd = self.n_steps / 2;
-        let odd_steps = if odd > 0 { product([odd, count(1)?]) } else { 0 };
-        let even_steps = product([self.n_steps - odd, count(0)?]);
+        let steps = alternating::num_params(self.n_steps, count)?;
         let last = self.linear.config(self.constant).plan(site)?.num_params;
         let sizes = [("dims", dims), ("n_steps", self.n_steps)];
-        let total = ConfigError::parameters(NAME, sum([even_steps, odd_steps, last]), sizes)?;
+        let total = ConfigError::parameters(NAME, sum([steps, last]), sizes)?;
         Ok(site.keeps(total))
     }
 }
