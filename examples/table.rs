@@ -127,7 +127,7 @@ impl Model {
     }
 
     /// The columns that the flow describes, in its order, as numbers.
-    fn numbers(&self, table: &Table) -> Result<Table, Failure> {
+    fn numbers(&self, table: &Table) -> Result<Table, TableError> {
         let mut numbers = table.select(&self.maps.names().collect::<Vec<_>>())?;
         for (name, classes) in &self.classes {
             numbers = numbers.coded(name, classes)?;
@@ -363,9 +363,9 @@ fn read(args: &Args, path: &PathBuf) -> Result<Table, Failure> {
 fn parts(args: &Args, model: &Model, table: Table) -> Result<(Table, Table), Failure> {
     let Some(path) = &args.test else { return Ok(table.split(0.2, args.seed)?) };
     let test = read(args, path)?;
-    let names: Vec<&str> = model.maps.names().collect();
-    let checked = test.select(&names).and_then(|numbers| numbers.check_maps(&model.maps));
-    checked.map_err(|source| Failure::Within { path: path.clone(), source: Box::new(source) })?;
+    model
+        .numbers(&test)
+        .map_err(|source| Failure::Within { path: path.clone(), source: Box::new(source) })?;
     Ok((table, test))
 }
 
@@ -431,7 +431,8 @@ fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
     let features = model.conditions.iter().flat_map(|conditions| &conditions.features);
     // Text, whatever it looks like in this file.
     let text = features.filter(|feature| matches!(feature, Feature::Text { .. }));
-    config.text = text.map(|feature| feature.name().to_owned()).collect();
+    let text = text.map(|feature| feature.name().to_owned());
+    config.text = text.chain(model.classes.keys().cloned()).collect();
     let table = config.read(&args.data)?;
     Device::flex().seed(args.seed);
     with_types(&model, &Score { args, model: &model, folder, table }, &Device::flex())

@@ -217,3 +217,31 @@ fn bad_observations_are_refused() {
     let error = refused("posterior", folder.path(), &args);
     assert!(error.starts_with("error: simulations.csv: row 200: expected a number"), "{error}");
 }
+
+/// Text that is described is known by its classes, in the rows to test on and to score too.
+#[test]
+fn classes_are_those_of_the_rows_to_fit() {
+    let folder = rows();
+    let write = |name: &str, kind: &str| {
+        let mut text = "x,y,kind,count\n".to_owned();
+        for row in 0..20 {
+            writeln!(text, "0.{row}5,0.5,{kind},1").unwrap();
+        }
+        fs::write(folder.path().join(name), text).unwrap();
+    };
+    write("known.csv", "b");
+    write("other.csv", "c");
+    let fit = "--data rows.csv --columns x,kind --epochs 1 --samples 10 --out model";
+    let error = refused("table", folder.path(), &format!("{fit} --test other.csv"));
+    assert!(error.contains("other.csv") && error.contains("found \"c\""), "{error}");
+    let (success, text) = run("table", folder.path(), &format!("{fit} --test known.csv"));
+    assert!(success, "{text}");
+    let samples = fs::read_to_string(folder.path().join("model/samples.csv")).unwrap();
+    let mut kinds = samples.lines().skip(1).map(|line| line.split(',').next_back().unwrap());
+    assert!(kinds.all(|kind| ["a", "b"].contains(&kind)), "{samples}");
+    let score = |data: &str| format!("--data {data} --score model --out model");
+    let (success, text) = run("table", folder.path(), &score("known.csv"));
+    assert!(success, "{text}");
+    let error = refused("table", folder.path(), &score("other.csv"));
+    assert!(error.contains("found \"c\""), "{error}");
+}
