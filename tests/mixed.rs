@@ -11,8 +11,8 @@ use flowkit::train::fit::FitConfig;
 use flowkit::{
     AnyLayerConfig, Bijector, ChainRuleConfig, Density, DiagonalNormalConfig, ElementPrior,
     ElementwiseConfig, Flow, IntegerColumnsConfig, LayerConfig, MadeConfig,
-    MaskedAutoregressiveConfig, NormalOrUniformConfig, Prior, PriorConfig, Reading, Site,
-    StandardNormal, UniformBoxConfig,
+    MaskedAutoregressiveConfig, NormalOrUniformConfig, Prior, PriorConfig, Reading, ShapeError,
+    Site, StandardNormal, UniformBoxConfig,
 };
 
 #[allow(dead_code)] // Differences would cross the borders of classes.
@@ -225,6 +225,10 @@ fn the_others_depend_on_the_first_and_on_the_condition() {
     for place in 0..3 {
         assert!((base[place] - elsewhere[place]).abs() > 1e-3, "{place}");
     }
+    // A condition of another width is an error before anything is computed.
+    let wide = Tensor::<2>::zeros([1, 3], &Device::flex());
+    let error = chain.output_shape_given([1, 3], &wide).unwrap_err();
+    assert!(matches!(error, ShapeError::ContextShape { .. }), "{error}");
     let back = numbers(
         chain.inverse(Tensor::from_data([[base[0], base[1], base[2]]], &Device::flex()), &c(1.0)),
     );

@@ -15,7 +15,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::law::{AffineConfig, AffineForm, CircularSplineConfig};
 //! use flowkit::{
 //!     Bijector, ChainRuleConfig, ElementwiseConfig, LayerConfig, MadeConfig,
@@ -37,7 +37,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
@@ -111,7 +111,8 @@ impl<F, G> ChainRuleConfig<F, G> {
         Self { elements, first, then }
     }
 
-    fn split(&self, dims: usize) -> Result<Split, ConfigError> {
+    fn split<C: Features<2>>(&self, site: &Site<2, C>) -> Result<Split, ConfigError> {
+        let dims = site.channels("ChainRule")?;
         ConfigError::positive(NAME, "elements", self.elements.len())?;
         let first: Vec<usize> = self.elements.iter().map(|(element, _)| *element).collect();
         if let Some(&found) = first.iter().find(|element| **element >= dims) {
@@ -135,23 +136,25 @@ impl<F, G> ChainRuleConfig<F, G> {
             return Err(ShapeError::Short { layer, axis, least: dims + 1, shape }.into());
         }
         let readings = self.elements.iter().map(|(_, reading)| *reading).collect();
-        Ok(Split { first, others, readings })
+        Ok(Split { first, others, readings, given: site.context().width() })
     }
 }
 
-/// The elements of both groups, and what is read of the first.
+/// The elements of both groups, and what the others read.
 #[derive(Debug, Clone)]
 struct Split {
     first: Vec<usize>,
     others: Vec<usize>,
     readings: Vec<Reading>,
+    /// Width of the condition of the flow, if it has one.
+    given: Option<usize>,
 }
 
 impl Split {
     /// The site of the layer of the others.
     fn then<C: Features<2>>(&self, site: &Site<2, C>) -> Site<2, Tensor<2>> {
         let read = self.readings.iter().fold(0, |read, reading| sum([read, reading.width()]));
-        let width = sum([site.context().width().unwrap_or(0), read]);
+        let width = sum([self.given.unwrap_or(0), read]);
         let context = ContextShape::vector(Some(width));
         Site::described([1, self.others.len()], context, site.device())
     }
@@ -167,7 +170,7 @@ where
 
     fn build(&self, site: &Site<2, C>) -> Result<Self::Layer, ConfigError> {
         self.plan(site)?;
-        let split = self.split(site.channels("ChainRule")?)?;
+        let split = self.split(site)?;
         let first = self.first.build(&site.at([1, split.first.len()]));
         let then = self.then.build(&split.then(site));
         Ok(ChainRule {
@@ -178,7 +181,7 @@ where
     }
 
     fn plan(&self, site: &Site<2, C>) -> Result<Plan<2>, ConfigError> {
-        let split = self.split(site.channels("ChainRule")?)?;
+        let split = self.split(site)?;
         let (of_first, of_others) = (site.at([1, split.first.len()]), split.then(site));
         let first = of_first.keeps(0).then(&self.first, &of_first, ".first")?;
         let then = of_others.keeps(first.num_params).then(&self.then, &of_others, ".then")?;
@@ -278,14 +281,14 @@ impl<C: Features<2>, F: Bijector<2, C>, G: Bijector<2, Tensor<2>>> Bijector<2, C
     }
 
     fn check_context(&self, shape: [usize; 2], context: &C) -> Result<(), ShapeError> {
-        let (first, others) = (self.split.first.len(), self.split.others.len());
-        self.first.output_shape_given([shape[0], first], context)?;
-        // Its shape stands for that of the condition that a pass computes.
-        let given: usize = context.parts().iter().map(|part| part.shape[1]).sum();
-        let read: usize = self.split.readings.iter().map(|reading| reading.width()).sum();
-        let one = Tensor::<2>::zeros([1, 1], &Device::flex());
-        let condition = one.expand([shape[0], given + read]);
-        self.then.output_shape_given([shape[0], others], &condition).map(drop)
+        self.first.output_shape_given([shape[0], self.split.first.len()], context)?;
+        let width = |width: Option<usize>| vec![shape[0], width.unwrap_or(0)];
+        let found = ContextShape::of(context).width();
+        if found != self.split.given {
+            let (expected, found) = (width(self.split.given), width(found));
+            return Err(ShapeError::ContextShape { layer: "ChainRule", expected, found });
+        }
+        Ok(())
     }
 
     fn initialize(self, x: Tensor<2>, context: &C) -> (Self, Tensor<2>) {
