@@ -14,10 +14,10 @@
 //! has no mass there, so a class that does not exist has probability 0.
 //!
 //! # Numerics
-//! `ln p_k` is a logarithm of the softmax, exact for each finite theta. `F` is a sum of up to `K`
-//! terms, at most 1. A class of probability below the machine epsilon may have no value of `z`: it
-//! is never sampled. A sample is always within its class, where its place has the precision
-//! `ε/p_k`.
+//! `ln p_k` is a logarithm of the softmax, to rounding for each finite theta. `F` is a sum of up to
+//! `K` terms, at most 1. A class of probability below the machine epsilon may have no value of `z`
+//! within its interval, and is then not sampled. A sample is always within its class, where its
+//! place has the precision `ε/p_k`.
 //!
 //! # Example
 //! ```

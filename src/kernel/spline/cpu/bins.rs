@@ -189,7 +189,7 @@ pub struct Bin {
     pub size: f64,
 }
 
-/// The same number in float64.
+/// The same number in float64, which every f32 and f64 has.
 #[inline(always)]
 pub fn wide<T: Real>(x: T) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
