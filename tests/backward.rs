@@ -1,7 +1,6 @@
 //! The three policies of the backward pass: one gradient, less memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -26,17 +25,14 @@ use flowkit::{
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 #[path = "common/gradient.rs"]
 mod gradient;
 
 use crate::build::layer;
+use crate::draws::turn;
 use gradient::{agree, device, gradient, relative};
-
-/// Steps seed the device, which is one for all tests of a process.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const POLICIES: [GradientMemory; 3] =
     [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
@@ -21,8 +20,10 @@ use flowkit::train::fit::Progress;
 use flowkit::train::{Checkpoint, FitConfig, Precision, Trainer, TrainerConfig};
 use flowkit::*;
 
-/// The seed of a device is global: tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
+#[path = "common/draws.rs"]
+mod draws;
+
+use draws::turn;
 
 /// The text of a file that describes a flow.
 fn flow_file(name: &str) -> String {
@@ -78,7 +79,7 @@ fn train<M: Module>(
 /// Layers, laws and networks by name, without a type of one's own.
 #[test]
 fn a_stack_from_a_file() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     let device = Device::flex().autodiff();
     device.seed(1);
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(&flow_file("stack.json")).unwrap();
@@ -96,7 +97,7 @@ fn a_stack_from_a_file() {
 /// saved, loaded into a flow that is read from the file again, sampled given a condition.
 #[test]
 fn a_conditional_flow_from_a_file() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     let device = Device::flex();
     device.seed(5);
     let build = |moons: &Tensor<2>| {
@@ -226,7 +227,7 @@ fn a_field_that_is_unknown_doubled_or_missing() {
 /// The parts of this crate keep what they promise, alone and in a coupling.
 #[test]
 fn parts_of_ones_own_conform() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     Conformance::new("Arcsinh", [1, 3], |device| built(&ArcsinhConfig::new(), [1, 3], device))
         .check()
         .unwrap();
@@ -243,7 +244,7 @@ fn parts_of_ones_own_conform() {
 
 #[test]
 fn a_conditional_flow_of_two_numbers() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     let device = Device::flex().autodiff();
     device.seed(2);
     let init = || {
@@ -283,7 +284,7 @@ fn a_conditional_flow_of_two_numbers() {
 
 #[test]
 fn a_multi_scale_flow_of_images() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     let device = Device::flex().autodiff();
     device.seed(3);
     let init = || {
@@ -352,7 +353,7 @@ fn types<M: Module>(module: &M) -> Vec<(String, DType)> {
 /// What is a network follows from its place in a layer, not from a list of names.
 #[test]
 fn a_network_of_ones_own_is_trained_in_a_half_type() {
-    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let _turn = turn();
     let device = Device::flex().autodiff();
     device.seed(4);
     let net = MyNetConfig::from(SinesConfig::new(8));

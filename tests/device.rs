@@ -1,7 +1,5 @@
 //! The model on the device that `BURN_DEVICE` names, against the CPU.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::bijector::replay::Replay;
@@ -16,12 +14,10 @@ use flowkit::{
     UniformDequantizationConfig,
 };
 
-/// All tests draw from one generator: a test that seeds it must not be disturbed.
-static DRAWS: Mutex<()> = Mutex::new(());
+#[path = "common/draws.rs"]
+mod draws;
 
-fn alone() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use draws::turn;
 
 fn config() -> FlowPlusPlusConfig {
     let pattern = Pattern::Stripes;
@@ -83,7 +79,7 @@ fn bound(model: &FlowPlusPlus, device: &Device) -> Vec<f32> {
 
 #[test]
 fn bound_round_trip_and_samples_are_those_of_the_cpu() {
-    let _alone = alone();
+    let _turn = turn();
     let Some(device) = device() else { return };
     device.seed(1);
     let cpu = Device::flex();
@@ -100,7 +96,7 @@ fn bound_round_trip_and_samples_are_those_of_the_cpu() {
 
 #[test]
 fn three_updates_change_the_loss() {
-    let _alone = alone();
+    let _turn = turn();
     let Some(device) = device() else { return };
     let device = device.autodiff();
     device.seed(2);
@@ -125,7 +121,7 @@ fn three_updates_change_the_loss() {
 /// scope: it is the same one.
 #[test]
 fn what_follows_an_update_is_what_follows_a_scope() {
-    let _alone = alone();
+    let _turn = turn();
     let Some(plain) = device() else { return };
     let device = plain.clone().autodiff();
     device.seed(4);
@@ -159,7 +155,7 @@ fn outside(level: i64, device: &Device) -> Tensor<4, Int> {
 /// A kernel may lose a NaN, or a comparison with one: the levels are compared as numbers.
 #[test]
 fn levels_outside_the_range_have_no_log_weight_and_are_refused() {
-    let _alone = alone();
+    let _turn = turn();
     let Some(plain) = device() else { return };
     let device = plain.clone().autodiff();
     device.seed(3);

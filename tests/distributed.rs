@@ -4,11 +4,14 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::build::{fixed_image, layer};
+use crate::draws::turn;
 use burn::data::dataloader::{DataLoader, split::split_dataloader};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -30,13 +33,6 @@ use flowkit::{
     ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Density,
     Flow, GatedNetConfig, LayerConfig, Mixing, Site, SqueezeConfig, StandardNormal, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4>;
 type Parallel = DataParallel<Model>;

@@ -2,11 +2,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::build::{fixed, layer};
+use crate::draws::turn;
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor, TensorData};
 use flowkit::flow::diagnose::diagnose;
@@ -21,12 +23,6 @@ use flowkit::{
     LayerConfig, LogitConfig, Mlp, MlpConfig, NormalMixtureConfig, PriorConfig, Site,
     StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn plain() -> Device {
     Device::flex()

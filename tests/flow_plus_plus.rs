@@ -2,10 +2,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::collections::BTreeMap;
 
 use crate::build::fixed;
+use crate::draws::seeded;
 use approx::assert_relative_eq;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -18,16 +21,6 @@ use flowkit::train::{
     Checkpoint, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig, peak_rss_bytes,
 };
 use flowkit::{ConvStyle, Density, Mixing, Pattern};
-use std::sync::{Mutex, MutexGuard};
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
-    let guard = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    device.seed(seed);
-    guard
-}
 
 /// A model of a few thousand parameters.
 fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {

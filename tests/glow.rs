@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
-use std::sync::{Mutex, MutexGuard};
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
@@ -16,14 +15,10 @@ use flowkit::train::{
 };
 use flowkit::{Bijector, BitDepth, Density, Surjection};
 
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
+#[path = "common/draws.rs"]
+mod draws;
 
-fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
-    let guard = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    device.seed(seed);
-    guard
-}
+use draws::seeded;
 
 /// A model of a few thousand parameters.
 fn minute() -> GlowConfig {

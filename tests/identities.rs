@@ -2,11 +2,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::draws::turn;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
@@ -19,12 +21,6 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory,
     LayerConfig, Mlp, MlpConfig, ShapeError, ShapeMap, Site, StandardNormal, Swap, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn device() -> Device {
     Device::flex().autodiff()

@@ -1,8 +1,6 @@
 //! Configurations that are told shapes: stacks, inverses, levels, and what they say of layers that
 //! do not fit.
 
-use std::sync::{Mutex, MutexGuard};
-
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
@@ -11,12 +9,10 @@ use flowkit::model::glow::GlowConfig;
 use flowkit::tensor::limit::MOST_PARAMETERS;
 use flowkit::*;
 
-/// The seed of a device is global: what draws takes turns.
-static DRAWS: Mutex<()> = Mutex::new(());
+#[path = "common/draws.rs"]
+mod draws;
 
-fn turn() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(|poison| poison.into_inner())
-}
+use draws::turn;
 
 fn device() -> Device {
     Device::flex()

@@ -3,11 +3,14 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::build::{fixed, fixed_image, layer};
+use crate::draws::turn;
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::{Module, ModuleMapper, Param};
@@ -28,13 +31,6 @@ use flowkit::{
     CouplingConfig, Density, Flow, GatedNetConfig, LayerConfig, LogitConfig, Mixing, Site,
     SqueezeConfig, StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 

@@ -3,11 +3,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 
 use crate::build::{fixed, fixed_image, layer};
+use crate::draws::turn;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use flowkit::Density;
@@ -19,13 +21,6 @@ use flowkit::train::{
     Update, UpdateOutcome,
 };
 use flowkit::*;
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// Images of the training, eight batches.
 const N_IMAGES: usize = 256;

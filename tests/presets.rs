@@ -10,7 +10,11 @@ use flowkit::model::flow_plus_plus::{
     VariationalConfig,
 };
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
-use std::sync::{Mutex, MutexGuard};
+
+#[path = "common/draws.rs"]
+mod draws;
+
+use draws::seeded;
 
 #[test]
 fn parameters_are_those_of_the_paper() {
@@ -81,15 +85,6 @@ fn images_of_another_size_are_refused() {
             );
         }
     }
-}
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
-    let guard = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    device.seed(seed);
-    guard
 }
 
 /// A model with the layers of a released one, a few filters wide.

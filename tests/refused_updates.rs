@@ -3,12 +3,14 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::build::layer;
+use crate::draws::turn;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
@@ -21,12 +23,6 @@ use flowkit::{
     ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, LayerConfig, MlpConfig,
     Sigmoid, Site, StandardNormal, Swap, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn device() -> Device {
     Device::flex().autodiff()

@@ -2,11 +2,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::f64::consts::{LN_2, PI};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::build::{fixed, layer};
+use crate::draws::seeded;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::tensor::per_example::sum_event;
@@ -16,14 +18,6 @@ use flowkit::{
     LogitConfig, Prior, RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform,
     UniformDequantizationConfig,
 };
-
-/// The seed of a device is global to the process, so tests that draw take turns.
-fn seeded(seed: u64) -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    device().seed(seed);
-    guard
-}
 
 fn device() -> Device {
     Device::flex()
@@ -61,7 +55,7 @@ fn check<B: Bijector<2>>(
     ln_slope: impl Fn(f64) -> f64,
 ) {
     let flow = Flow::new(bijector, StandardNormal::new(), [1, DIMS]).unwrap().without_data();
-    let guard = seeded(31);
+    let guard = seeded(&device(), 31);
     let z = latents(&StandardNormal::new(), temperature);
     device().seed(31);
     let samples = flow.sample_with_log_prob_at(N, temperature).unwrap();
@@ -132,7 +126,7 @@ fn layers_before_the_interval_keep_the_density() {
 /// Whatever the temperature, the density is the model's own: that of evaluation.
 #[test]
 fn the_density_is_the_models_at_every_temperature() {
-    let _guard = seeded(32);
+    let _guard = seeded(&device(), 32);
     let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, DIMS])
         .unwrap()
         .without_data();
@@ -188,7 +182,7 @@ fn rows_that_cannot_be_inverted_are_named() {
         .without_data();
     let c: Vec<f32> = (0..N).map(|row| (row % 7) as f32 - 3.0).collect();
     let context = Tensor::<2>::from_data(TensorData::new(c.clone(), [N, 1]), &device());
-    let guard = seeded(33);
+    let guard = seeded(&device(), 33);
     let z = latents(&Uniform::new(), temperature);
     let again = || device().seed(33);
     again();
@@ -243,7 +237,7 @@ fn rows_that_cannot_be_inverted_are_named() {
 /// Where no row is left there is no sample to give.
 #[test]
 fn no_good_row_is_an_error() {
-    let _guard = seeded(34);
+    let _guard = seeded(&device(), 34);
     let flow = Flow::new(Invert::new(Invert::new(Sigmoid::new())), Uniform::new(), [1, 400])
         .unwrap()
         .without_data();
@@ -260,7 +254,7 @@ fn no_good_row_is_an_error() {
 /// Latents outside of the prior's support can be inverted, and have no density under the model.
 #[test]
 fn a_sample_without_density_is_named() {
-    let _guard = seeded(35);
+    let _guard = seeded(&device(), 35);
     let layer = layer(&ActNormConfig::new(), [1, 2], &device());
     let flow = Flow::new(layer, Uniform::new(), [1, 2]).unwrap().without_data();
     assert!(flow.sample_at(64, 1.2).is_ok());
@@ -326,7 +320,7 @@ fn rows_of_a_bound() {
     let flow = flow.unwrap().without_data();
     let x = Tensor::<2, Int>::from_data([[0, 1], [3, 3], [1, 2]], &device());
     let context = Tensor::<2>::from_data([[-0.5f32], [2.0], [-0.25]], &device());
-    let _guard = seeded(36);
+    let _guard = seeded(&device(), 36);
     let rows = flow.given(&context).evaluate_rows(x.clone()).unwrap();
     assert_eq!((rows.good(), rows.failed()[0].row), (vec![0, 2], 1));
     let weighted = flow.given(&context).evaluate_importance_weighted_rows(x.clone(), 5).unwrap();

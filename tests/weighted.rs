@@ -1,8 +1,6 @@
 //! Weighted examples: the loss and its gradient under every policy, exact and bound, and what is
 //! refused.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::bijector::replay::Replay;
@@ -19,16 +17,13 @@ use flowkit::train::{
 };
 use flowkit::{Bijector, Density, Flow, FlowError, GradientMemory, Pattern, StandardNormal};
 
+#[path = "common/draws.rs"]
+mod draws;
 #[path = "common/gradient.rs"]
 mod gradient;
 
+use draws::turn;
 use gradient::{agree, device, gradient, relative};
-
-/// Losses seed the device, which is one for all tests of a process.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const POLICIES: [GradientMemory; 3] =
     [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];

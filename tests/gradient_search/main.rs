@@ -1,22 +1,20 @@
 //! The search for a gradient that is not finite: it ends on every healthy model, whatever the
 //! model's parts share, names the part at fault, and lets `Skip` and `Restore` go on.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use burn::tensor::{Device, Tensor};
 
 #[path = "../common/build.rs"]
 mod build;
+#[path = "../common/draws.rs"]
+mod draws;
 mod healthy;
 mod planted;
 
-/// The seed of a device is global to the process, so tests take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
+/// All tests start from one seed.
 fn turn() -> MutexGuard<'static, ()> {
-    let turn = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    device().seed(3);
-    turn
+    draws::seeded(&device(), 3)
 }
 
 fn device() -> Device {

@@ -3,12 +3,14 @@
 
 #[path = "../common/build.rs"]
 mod build;
+#[path = "../common/draws.rs"]
+mod draws;
 mod replays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::build::layer;
+use crate::draws::turn;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use flowkit::bijector::replay::{Cotangent, Replay};
@@ -28,12 +30,6 @@ use flowkit::{
     GradientMemory, LayerConfig, Leaf, Mixing, ShapeError, ShapeMap, Site, StandardNormal, Swap,
     UniformDequantization, UniformDequantizationConfig,
 };
-
-/// The generator is global to the process, so tests take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static DRAWS: Mutex<()> = Mutex::new(());
-    DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn device() -> Device {
     Device::flex().autodiff()
