@@ -18,7 +18,7 @@ use flowkit::{Bijector, BitDepth, Density, Surjection};
 #[path = "common/draws.rs"]
 mod draws;
 
-use draws::seeded;
+use draws::{seeded, turn};
 
 /// A model of a few thousand parameters.
 fn minute() -> GlowConfig {
@@ -393,6 +393,7 @@ fn a_model_of_classes_makes_round_trips() {
 #[test]
 #[should_panic(expected = "GlowClassifier: expected a condition of shape [6, 1], found [6, 3]")]
 fn a_classifier_refuses_other_classes() {
+    let _turn = turn();
     let device = Device::default();
     let (x, class) = (Tensor::<4, Int>::zeros([6, 3, 8, 8], &device), classes(0, 6, &device));
     let model = minute().with_prior(CLASSES).build_classes(&device).unwrap().without_data();
