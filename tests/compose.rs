@@ -384,6 +384,7 @@ fn a_coupling_from_json() {
         "identity": "Second"
     }"#;
     let config: CouplingConfig<AnyLawConfig, AnyNetConfig> = serde_json::from_str(json).unwrap();
+    let _turn = turn();
     let device = Device::flex();
     let layer = config.build(&Site::<2>::new([1, 5], &device)).unwrap();
     let x = Tensor::<2>::ones([2, 5], &device);
