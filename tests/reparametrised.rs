@@ -33,7 +33,6 @@ where
     B: Bijector<2, C>,
     P: ReparametrisedPrior<2, C>,
 {
-    let _guard = device_rng();
     let flow = change(flow, DType::F64, |index, values| {
         values
             .iter()
@@ -77,6 +76,7 @@ fn coupling<L: LawConfig>(law: L) -> flowkit::Coupling<L::Law, flowkit::Mlp> {
 
 #[test]
 fn gradients_reach_layers_and_prior() {
+    let _guard = device_rng();
     let site = Site::new([1, DIMS], &device());
     let before = || (ActNormConfig::new(), Conv1x1Config::new()).build(&site).unwrap();
     let prior = || DiagonalNormal::new([1, DIMS], &device());
