@@ -184,6 +184,7 @@ fn every_layer_starts_at_its_laws_start() {
 /// The start waits for the first use, as the other parameters do.
 #[test]
 fn a_start_allocates_nothing() {
+    let _guard = device_rng();
     let device = Device::default();
     let coupling = coupling(MlpConfig::new([64, 64]));
     assert!(!coupling.conditioner.net.output.bias.as_ref().unwrap().is_initialized());
@@ -307,6 +308,7 @@ fn a_network_that_forgets_the_start_is_refused() {
 /// Two components that are told to start equal would stay one.
 #[test]
 fn a_start_with_equal_components_is_refused() {
+    let _guard = device_rng();
     let site = Site::<2>::new([1, 3], &Device::default());
     // Weights, means and log-scales of three components after scale and shift.
     let all = vec![0.0; 11];
