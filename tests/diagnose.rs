@@ -226,6 +226,7 @@ fn the_input_is_checked() {
 
 #[test]
 fn a_condition_is_passed_on() {
+    let _guard = device_rng();
     let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
     let coupling = coupling
         .build(&Site::<2>::described([1, 4], ContextShape::vector(Some(3)), &device()))
