@@ -9,16 +9,19 @@ use flowkit::law::{AffineConfig, AffineForm, Categorical, CategoricalConfig, Law
 use flowkit::model::{CircularNsfConfig, MixedNsfConfig, NsfForm, RowElement};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    AnyLayerConfig, Bijector, ChainRuleConfig, Density, DiagonalNormalConfig, ElementPrior,
-    ElementwiseConfig, Flow, IntegerColumnsConfig, LayerConfig, MadeConfig,
+    AnyLayerConfig, Bijector, ChainRuleConfig, Context, Density, DiagonalNormalConfig,
+    ElementPrior, ElementwiseConfig, Flow, IntegerColumnsConfig, LayerConfig, MadeConfig,
     MaskedAutoregressiveConfig, NormalOrUniformConfig, Prior, PriorConfig, Reading, ShapeError,
     Site, StandardNormal, UniformBoxConfig,
 };
 
+#[path = "common/draws.rs"]
+mod draws;
 #[allow(dead_code)] // Differences would cross the borders of classes.
 #[path = "common/one_law.rs"]
 mod one_law;
 
+use crate::draws::{seeded, turn};
 use one_law::{TYPES, draws, forward, gradients_are_finite, inverse, numbers};
 
 const CLASSES: usize = 5;
@@ -115,9 +118,18 @@ impl ModuleMapper for Randomized {
     }
 }
 
-fn randomized<M: Module>(module: M, deviation: f64, seed: u64) -> M {
+/// The layer of a configuration, with random parameters that follow from a seed. The grids of the
+/// integrals below are fine enough for the seeds that are asked for.
+fn randomized<C: Context, T: LayerConfig<2, C>>(
+    config: &T,
+    site: &Site<2, C>,
+    deviation: f64,
+    seed: u64,
+) -> T::Layer {
+    let _turn = turn();
+    let layer = config.build(site).unwrap();
     Device::flex().seed(seed);
-    module.map(&mut Randomized(deviation))
+    layer.map(&mut Randomized(deviation))
 }
 
 fn rows(values: &[f64], columns: usize) -> Tensor<2> {
@@ -131,7 +143,7 @@ fn densities_on_a_torus_are_continuous_and_have_mass_1() {
     let config = CircularNsfConfig::new(3).with_d_hidden(8).with_n_bins(4);
     let site = Site::<2>::new([1, 2], &Device::flex());
     for seed in 0..3 {
-        let layers = randomized(config.build(&site).unwrap(), 0.2, seed);
+        let layers = randomized(&config, &site, 0.2, seed);
         let prior = config.prior().build(&site).unwrap();
         let flow = Flow::new(layers, prior, [1, 2]).unwrap().without_data();
         let flow = flow.map(&mut in_float64());
@@ -174,7 +186,7 @@ fn rows_of_all_kinds_have_mass_1() {
     for form in [NsfForm::Coupling, NsfForm::Autoregressive] {
         let config = config.clone().with_form(form);
         let site = Site::<2>::new([1, 3], &Device::flex());
-        let layers = randomized(config.build(&site).unwrap(), 0.4, 5);
+        let layers = randomized(&config, &site, 0.4, 5);
         let prior = config.prior().build(&site).unwrap();
         let flow = Flow::new(layers, prior, [1, 3]).unwrap().without_data();
         let flow = flow.map(&mut in_float64());
@@ -195,7 +207,10 @@ fn rows_of_all_kinds_have_mass_1() {
             mass += densities.iter().map(|nats| nats.exp() * cell).sum::<f64>();
         }
         assert!((mass - 1.0).abs() < 5e-3, "{form:?}: {mass}");
-        let samples = flow.sample(500).unwrap();
+        let samples = {
+            let _turn = turn();
+            flow.sample(500).unwrap()
+        };
         for row in numbers(samples).chunks(3) {
             assert!((0.0..3.0).contains(&row[1]) && (-PI..PI).contains(&row[2]), "{row:?}");
         }
@@ -211,7 +226,7 @@ fn the_others_depend_on_the_first_and_on_the_condition() {
     let config = ChainRuleConfig::new(vec![(1, Reading::Angle)], layer(), layer());
     let given = Tensor::<2>::zeros([1, 2], &Device::flex());
     let site = Site::given([1, 3], &given, &Device::flex());
-    let chain = randomized(config.build(&site).unwrap(), 0.4, 2);
+    let chain = randomized(&config, &site, 0.4, 2);
     let x = |first: f64| Tensor::<2>::from_data([[0.3, first, -0.7]], &Device::flex());
     let c = |value: f64| Tensor::<2>::from_data([[value, 0.1]], &Device::flex());
     let z = |first: f64, value: f64| numbers(chain.forward(x(first), &c(value)).0);
@@ -239,6 +254,8 @@ fn the_others_depend_on_the_first_and_on_the_condition() {
 /// columns cannot say.
 #[test]
 fn a_fit_finds_how_kinds_depend_on_each_other() {
+    // Each update seeds the device.
+    let _turn = turn();
     let n = 600;
     let device = Device::flex();
     let mut values = Vec::with_capacity(3 * n);
@@ -281,7 +298,7 @@ fn priors_of_elements_are_normal_or_uniform() {
     let nats = numbers(prior.log_prob(rows(&[0.0, 1.0, 3.5, 0.0], 2), &()));
     assert!((nats[0] + 4f64.ln() + 0.5 + 0.5 * (2.0 * PI).ln()).abs() < 1e-14, "{nats:?}");
     assert_eq!(nats[1], f64::NEG_INFINITY);
-    Device::flex().seed(1);
+    let _turn = seeded(&Device::flex(), 1);
     let z = numbers(prior.sample([4000, 2], 0.5, &(), &Device::flex(), DType::F64));
     let (uniform, normal): (Vec<f64>, Vec<f64>) = z.chunks(2).map(|row| (row[0], row[1])).unzip();
     assert!(uniform.iter().all(|z| (0.0..=2.0).contains(z)));
@@ -308,6 +325,7 @@ fn priors_of_elements_are_normal_or_uniform() {
 /// A stack from a file, given a condition and without one.
 #[test]
 fn a_file_can_hold_a_chain_rule() {
+    let _turn = turn();
     let text = r#"{ "ChainRule": {
         "elements": [[1, "Angle"]],
         "first": { "Elementwise": { "law": { "CircularSpline": { "n_bins": 4 } } } },
