@@ -2,10 +2,13 @@
 
 #[path = "common/build.rs"]
 mod build;
+#[path = "common/draws.rs"]
+mod draws;
 
 use std::collections::BTreeMap;
 
 use crate::build::layer;
+use crate::draws::{seeded, turn};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::train::Checkpoint;
@@ -32,7 +35,7 @@ fn orders_are_what_they_say() {
     // Independent ChaCha8 and Fisher-Yates in Python: the same on every machine.
     assert_eq!(make(Order::Shuffled { seed: 7 }), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);
     assert_ne!(make(Order::Shuffled { seed: 8 }), make(Order::Shuffled { seed: 7 }));
-    device.seed(3);
+    let _turn = seeded(&device, 3);
     assert_eq!(make(Order::Shuffled { seed: 7 }), make(Order::Shuffled { seed: 7 }));
 }
 
@@ -155,6 +158,7 @@ fn householder_stays_orthogonal_for_every_vector() {
 
 #[test]
 fn householder_starts_at_different_reflections() {
+    let _turn = turn();
     let layer = layer(&HouseholderConfig::new(3), [1, 4], &Device::default());
     let matrix = square(layer.matrix());
     assert!((&matrix - DMatrix::identity(4, 4)).amax() > 0.1, "{matrix}");
@@ -177,7 +181,9 @@ fn with(
     conv
 }
 
-fn conv(n: usize, conditioning: Conditioning, device: &Device) -> Conv1x1 {
+/// A convolution whose start follows from a seed.
+fn conv(n: usize, conditioning: Conditioning, seed: u64, device: &Device) -> Conv1x1 {
+    let _turn = seeded(device, seed);
     layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, n], device)
 }
 
@@ -204,8 +210,8 @@ fn the_bound_on_the_condition_number_holds() {
         for (max_triangle, max_log_scale) in [(0.1, 0.5), (0.5, 1.0), (0.9, 3.0)] {
             let conditioning = Conditioning::Bounded { max_triangle, max_log_scale };
             let bound = conditioning.bound().unwrap();
-            let start = conv(n, conditioning, &device);
-            assert_eq!(start.num_params(), conv(n, Conditioning::Free, &device).num_params());
+            let start = conv(n, conditioning, 1, &device);
+            assert_eq!(start.num_params(), conv(n, Conditioning::Free, 1, &device).num_params());
             assert!((start.condition_number() - 1.0).abs() < 1e-6);
             for size in [0.1, 1.0, 10.0, 1e3, 1e30] {
                 for [lower, upper, log_scale] in parameters(n, size) {
@@ -232,8 +238,7 @@ fn bounded_convolutions_come_back_in_float32() {
     let n = 48;
     let bounded = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
     let round_trip = |conditioning: Conditioning, [lower, upper, log_scale]: [Vec<f64>; 3]| {
-        device.seed(1);
-        let conv = with(conv(n, conditioning, &device), lower, upper, log_scale, DType::F32);
+        let conv = with(conv(n, conditioning, 1, &device), lower, upper, log_scale, DType::F32);
         let x = tensor::<2>(normal(9, 64 * n, 1.0), [64, n], DType::F32, &device);
         let back = Bijector::<2>::inverse(&conv, conv.forward(x.clone(), &()).0, &());
         numbers(back - x).into_iter().fold(0.0, |max: f64, own| {
@@ -258,8 +263,7 @@ fn the_inverse_is_as_accurate_as_one_in_float64() {
         for noise in [0.0, 0.05] {
             let (mut own, mut host) = (0.0f64, 0.0f64);
             for seed in 0..4 {
-                device.seed(seed);
-                let conv = conv(n, Conditioning::Free, &device);
+                let conv = conv(n, Conditioning::Free, seed, &device);
                 let moved = |param: Vec<f64>, seed: u64| -> Vec<f64> {
                     param
                         .iter()
