@@ -11,10 +11,13 @@ use flowkit::{
 };
 use nalgebra::{DMatrix, DVector};
 
+#[path = "common/draws.rs"]
+mod draws;
 #[path = "common/prior.rs"]
 mod prior;
 
-use prior::{close, device, device_rng, double, moments, near, normal, numbers};
+use draws::turn;
+use prior::{close, device, double, moments, near, normal, numbers};
 
 const MEANS: [f64; 3] = [0.5, -2.0, 3.0];
 const LOG_SCALES: [f64; 3] = [0.3, -1.0, 0.0];
@@ -68,7 +71,7 @@ fn a_covariance_is_the_closed_form() {
 /// Samples are `μ + T·A⁻¹ε`, and their gradients those of differences with the same `ε`.
 #[test]
 fn samples_have_a_covariance_and_gradients() {
-    let _guard = device_rng();
+    let _turn = turn();
     let n = 20_000;
     let plain = device().inner();
     plain.seed(5);
@@ -168,7 +171,7 @@ fn heavy_tails_stay_finite() {
 /// errors.
 #[test]
 fn samples_have_heavy_tails() {
-    let _guard = device_rng();
+    let _turn = turn();
     let n = 40_000;
     let plain = device().inner();
     let check = |name: &str, sample: Tensor<2>, below: &dyn Fn(f64) -> f64| {
@@ -204,7 +207,7 @@ fn samples_have_heavy_tails() {
 /// Computed in float32 and rounded once.
 #[test]
 fn samples_of_16_bits_are_rounded() {
-    let _guard = device_rng();
+    let _turn = turn();
     let plain = device().inner();
     let sample = |prior: &dyn Fn(DType) -> Tensor<2>, dtype| {
         plain.seed(4);

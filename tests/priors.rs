@@ -14,10 +14,13 @@ use flowkit::{
     Site, StandardNormal, Swap,
 };
 
+#[path = "common/draws.rs"]
+mod draws;
 #[path = "common/prior.rs"]
 mod prior;
 
-use prior::{close, device, device_rng, double, moments, near, normal, numbers};
+use draws::turn;
+use prior::{close, device, double, moments, near, normal, numbers};
 
 const MEANS: [f64; 4] = [0.5, -2.0, 3.0, 1.0];
 const LOG_SCALES: [f64; 4] = [0.3, -1.0, 0.0, 0.7];
@@ -154,7 +157,7 @@ fn densities_integrate_to_1() {
 
 #[test]
 fn samples_have_the_moments_of_the_density() {
-    let _guard = device_rng();
+    let _turn = turn();
     let n = 40_000;
     let plain = device().inner();
     let (diagonal, mixture) = (diagonal().valid(), mixture().valid());
@@ -281,7 +284,7 @@ fn gradients_are_those_of_differences() {
 fn priors_are_saved_with_their_flow() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flow.safetensors");
-    let _guard = device_rng();
+    let _turn = turn();
     let make = |seed: u64| {
         device().seed(seed);
         let prior = NormalMixtureConfig::new(3)
@@ -306,7 +309,7 @@ fn priors_are_saved_with_their_flow() {
 /// Type and place of samples are those of the prior's parameters where no layer has any.
 #[test]
 fn flows_sample_from_learned_priors() {
-    let _guard = device_rng();
+    let _turn = turn();
     let flow = Flow::new(Vec::<Swap>::new(), diagonal(), [1, 2]).unwrap().without_data();
     let x = flow.sample_at(4, 0.0).unwrap();
     assert_eq!(x.dtype(), DType::F64);
@@ -390,6 +393,6 @@ fn temperatures_are_finite_and_not_negative() {
         let error = flow.sample_at(3, temperature).unwrap_err();
         assert!(matches!(error, FlowError::Temperature { .. }), "{error}");
     }
-    let _guard = device_rng();
+    let _turn = turn();
     assert_eq!(numbers(flow.sample_at(3, 0.0).unwrap()), [0.0; 6]);
 }

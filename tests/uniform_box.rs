@@ -11,7 +11,7 @@ use flowkit::{
 #[path = "common/prior.rs"]
 mod prior;
 
-use prior::{close, device_rng, moments, near, numbers};
+use prior::{close, moments, near, numbers};
 
 fn build(config: &UniformBoxConfig, shape: [usize; 2]) -> UniformBox {
     config.build(&Site::<2>::new(shape, &Device::flex())).unwrap()
@@ -50,7 +50,6 @@ fn densities_are_the_closed_form() {
 
 #[test]
 fn samples_fill_the_box_about_its_middle() {
-    let _guard = device_rng();
     let prior = build(&UniformBoxConfig::between(vec![-1.0, 5.0], vec![3.0, 5.5]), [1, 2]);
     let n = 40_000;
     for dtype in [DType::F32, DType::F64] {
@@ -71,7 +70,6 @@ fn samples_fill_the_box_about_its_middle() {
 /// Bounds that float32 holds, and bounds that it rounds, far from 0 and near it.
 #[test]
 fn no_sample_is_outside() {
-    let _guard = device_rng();
     for (lower, upper) in [
         (1e6, 1e6 + 1.0),
         (-1e6 - 0.25, -1e6),

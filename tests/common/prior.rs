@@ -1,15 +1,8 @@
 //! What the tests of priors share.
 
 use std::f64::consts::PI;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-
-/// Held by whoever draws: the device's generator is one for all tests.
-pub fn device_rng() -> MutexGuard<'static, ()> {
-    static DEVICE_RNG: Mutex<()> = Mutex::new(());
-    DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[allow(dead_code)] // `uniform_box` does not call it.
 pub fn device() -> Device {
