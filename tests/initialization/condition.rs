@@ -13,7 +13,7 @@ use flowkit::{
     NonFiniteContext, Site, StandardNormal,
 };
 
-use super::{around, device, device_rng, levels, scattered, tensor};
+use super::{around, device, levels, scattered, tensor};
 
 const ROWS: usize = 6;
 
@@ -56,7 +56,6 @@ fn vectors() -> RealNvp<Tensor<2>> {
 
 #[test]
 fn flows_refuse_it() {
-    let _guard = device_rng();
     let flow = vectors();
     for (row, value) in [(0, f32::NAN), (3, f32::INFINITY), (5, f32::NEG_INFINITY)] {
         let bad = spoiled(row, value);
@@ -92,7 +91,6 @@ fn flows_refuse_it() {
 
 #[test]
 fn a_part_of_a_pair_is_named() {
-    let _guard = device_rng();
     let coupling =
         CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([64, 64]));
     let example = (whole(), (whole(), whole()));
@@ -175,7 +173,6 @@ fn glow() -> (GlowConfig, ClassGlow) {
 
 #[test]
 fn bounds_refuse_it() {
-    let _guard = device_rng();
     let (config, model) = glow();
     let x = || levels([ROWS, 3, 4, 4], scattered);
     let bad = spoiled(4, f32::INFINITY);
@@ -189,7 +186,6 @@ fn bounds_refuse_it() {
 
 #[test]
 fn training_refuses_it() {
-    let _guard = device_rng();
     let condition = NonFiniteContext { path: "condition".into(), row: Some(2) };
     let bad = || spoiled(2, f32::NEG_INFINITY);
     let batch = |context| NegativeLogLikelihood::given(x(), context);

@@ -14,9 +14,7 @@ use flowkit::{
     Mixing, Pattern, PositionNormConfig, StandardNormal,
 };
 
-use super::{
-    around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor,
-};
+use super::{around, device, failed, levels, moments, numbers, scattered, table, tensor};
 use crate::build::layer;
 
 fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
@@ -27,7 +25,6 @@ fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
 /// of the norms.
 #[test]
 fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
-    let _guard = device_rng();
     let (rows, one, kelvin) = (600, 1f32, 273.15f32);
     for (value, other, every) in [
         (kelvin, kelvin.next_up(), 600),
@@ -68,7 +65,6 @@ fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
 /// column as wide as the constant.
 #[test]
 fn a_constant_column_has_a_sane_density_behind_many_norms() {
-    let _guard = device_rng();
     for value in [7.0, 0.0, 1e-6, 273.15, -1e18, 1e30] {
         let rows = 200;
         let batch =
@@ -113,7 +109,6 @@ fn a_constant_column_has_a_sane_density_behind_many_norms() {
 /// One and the same channel through norms of both kinds, with a mixing of channels between.
 #[test]
 fn a_constant_channel_of_images_stays_bounded() {
-    let _guard = device_rng();
     let plane = 4 * 9;
     let values: Vec<f32> = around(6, 3 * plane, 10.0, 2.0)
         .into_iter()
@@ -146,7 +141,6 @@ fn a_constant_channel_of_images_stays_bounded() {
 
 #[test]
 fn a_constant_channel_can_be_refused() {
-    let _guard = device_rng();
     let x = table(&[around(1, 20, 0.0, 1.0), vec![4.0; 20], vec![5.0; 20]]);
     let norm = ActNormConfig::new().with_constant(ConstantChannel::Error);
     let flow = Flow::new(
@@ -203,7 +197,6 @@ fn a_refused_channel_is_named() {
 /// A model passes the rule to its norms: the error names the norm, the channel and its value.
 #[test]
 fn models_refuse_a_constant_channel_where_they_are_told_to() {
-    let _guard = device_rng();
     let refuse = ConstantChannel::Error;
     let x = table(&[around(1, 9, 3.0, 2.0), vec![4.0; 9]]);
     let expected = |what, index, value, deviation| {
@@ -252,7 +245,6 @@ fn models_refuse_a_constant_channel_where_they_are_told_to() {
 /// Convolutions in a row multiply nothing either.
 #[test]
 fn convolutions_of_a_constant_stay_bounded() {
-    let _guard = device_rng();
     let mut x = tensor(vec![0.5; 4 * 2 * 9], [4, 2, 3, 3]);
     let mut later = tensor(around(8, 4 * 2 * 9, 0.5, 1.0), [4, 2, 3, 3]);
     for _ in 0..4 {
@@ -272,7 +264,6 @@ fn convolutions_of_a_constant_stay_bounded() {
 
 #[test]
 fn black_images_start_a_glow_that_noise_is_possible_to() {
-    let _guard = device_rng();
     let shape = [8, 3, 8, 8];
     for (bits, black) in [(8, 0), (8, 255), (5, 7)] {
         let config = GlowConfig::new([3, 8, 8], 2, 4).with_n_levels(1 << bits).with_n_filters(12);
@@ -303,7 +294,6 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
 /// A dark border, as that of MNIST, and an image that has ink there.
 #[test]
 fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
-    let _guard = device_rng();
     let stages = vec![StageConfig {
         resolution: Resolution::Keep,
         pattern: Pattern::Checkerboard,

@@ -1,8 +1,6 @@
 //! Data-dependent starts: the statistics at every offset and scale, constant channels, batches that
 //! start nothing, conditions that are not finite.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::elements::normal;
 use flowkit::{FlowError, InitProblem};
@@ -13,12 +11,6 @@ mod condition;
 mod constant;
 mod outcome;
 mod statistics;
-
-/// Held by whoever draws: the device's generator is one for all tests.
-fn device_rng() -> MutexGuard<'static, ()> {
-    static DEVICE_RNG: Mutex<()> = Mutex::new(());
-    DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn device() -> Device {
     Device::flex().autodiff()

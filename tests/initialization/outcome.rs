@@ -10,7 +10,7 @@ use flowkit::{
     UniformDequantizationConfig,
 };
 
-use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
+use super::{around, device, failed, levels, numbers, table, tensor};
 use crate::build::{fixed, layer};
 
 fn act(n: usize) -> flowkit::ActNorm<2> {
@@ -19,7 +19,6 @@ fn act(n: usize) -> flowkit::ActNorm<2> {
 
 #[test]
 fn one_row_starts_no_norm() {
-    let _guard = device_rng();
     let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
     let too_few = || InitProblem::TooFew { what: "channel", found: 1 };
     let start = Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], &device())
@@ -75,7 +74,6 @@ fn one_row_starts_no_norm() {
 /// The statistics of a network are those of its layer.
 #[test]
 fn one_pixel_starts_no_network() {
-    let _guard = device_rng();
     let coupling =
         CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
     let coupling = coupling.build(&Site::new([1, 2, 1, 1], &device())).unwrap();
@@ -137,7 +135,6 @@ fn a_layer_that_overflows_is_named() {
 /// A marker for missing values is data: large, and no reason to fail.
 #[test]
 fn markers_and_huge_numbers_start() {
-    let _guard = device_rng();
     let mut marked = around(1, 500, 3.0, 1.0);
     marked[7] = 1e20;
     let x = table(&[marked, around(2, 500, 0.0, 1e18), around(3, 500, 2e30, 1e30)]);

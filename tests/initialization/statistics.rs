@@ -6,7 +6,7 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, Flow, PositionNorm, PositionNormConfig, StandardNormal,
 };
 
-use super::{around, device, device_rng, moments, numbers, spacing, table, tensor};
+use super::{around, device, moments, numbers, spacing, table, tensor};
 use crate::build::layer;
 
 /// Kelvin, pascal, years, metres of UTM, seconds since 1970, and scales far from 1.
@@ -185,7 +185,6 @@ fn normal_images([batch, channels, h, w]: [usize; 4], offsets: [f64; 3]) -> Vec<
 /// The deviation of a convolution's outputs is what is configured, whatever the size of its inputs.
 #[test]
 fn convolutions_start_at_their_deviation() {
-    let _guard = device_rng();
     for (size, weight) in
         [(1e-7, ConvWeight::Plain), (1.0, ConvWeight::WeightNorm), (1e18, ConvWeight::Plain)]
     {
