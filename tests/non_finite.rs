@@ -4,7 +4,6 @@
 mod build;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 
 use crate::build::layer;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -21,13 +20,6 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, Context, ConvStyle, Density, Flow, Mixing, MultiScale,
     Pattern, ShapeError, ShapeMap, StandardNormal, Uninit,
 };
-
-/// The seed of a device is global to the process, so tests take turns.
-static DRAWS: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -112,7 +104,6 @@ fn levels() -> Tensor<4, Int> {
 
 #[test]
 fn an_overflow_is_traced_to_the_layer_that_made_it() {
-    let _turn = turn();
     let started = minute().initialize(levels()).unwrap();
     let cases = [
         ("bijector.1.1.steps.0.0.log_scale", 100.0, "bijector.1.1.steps.0.0", "PositionNorm"),
@@ -158,7 +149,6 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
 
 #[test]
 fn levels_of_a_multi_scale_stack_are_told_apart() {
-    let _turn = turn();
     let norms =
         [4, 2, 1].map(|channels| layer(&ActNormConfig::new(), [1, channels, 1, 1], &device()));
     let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2])
@@ -198,7 +188,6 @@ impl<const D: usize, C: Context> Bijector<D, C> for Kink {
 
 #[test]
 fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
-    let _turn = turn();
     let norm = || layer(&ActNormConfig::new(), [1, 2], &device());
     let layers = (vec![norm(), norm()], Kink {}, norm());
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
@@ -255,7 +244,6 @@ impl Run {
 
 #[test]
 fn a_batch_that_is_skipped_counts_and_changes_nothing() {
-    let _turn = turn();
     let mut run = Run::new(NonFinite::Skip { at_most: 2 });
     run.updates("..");
     let before = run.weights();
@@ -286,7 +274,6 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
 
 #[test]
 fn restoring_goes_back_to_the_last_checkpoint() {
-    let _turn = turn();
     let mut run = Run::new(NonFinite::Restore { at_most: 2 });
     let start = run.weights();
     run.updates(".");
@@ -320,7 +307,6 @@ fn restoring_goes_back_to_the_last_checkpoint() {
 /// a failed save is none.
 #[test]
 fn restoring_ends_when_a_run_gets_nowhere() {
-    let _turn = turn();
     let mut run = Run::new(NonFinite::Restore { at_most: 2 });
     run.updates(".x.x.");
     let nowhere = std::path::Path::new("/nowhere at all/file");
@@ -364,7 +350,6 @@ fn restoring_ends_when_a_run_gets_nowhere() {
 /// past it.
 #[test]
 fn a_run_that_stopped_can_go_on_under_another_policy() {
-    let _turn = turn();
     let mut run = Run::new(NonFinite::Stop);
     run.updates("..");
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
@@ -388,7 +373,6 @@ fn a_run_that_stopped_can_go_on_under_another_policy() {
 /// moved.
 #[test]
 fn a_resumed_run_remembers_its_failures() {
-    let _turn = turn();
     let mut run = Run::new(NonFinite::Skip { at_most: 1 });
     run.updates("..x");
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
@@ -413,7 +397,6 @@ fn data_that_is_not_finite_is_no_fault_of_the_model() {
 
 #[test]
 fn the_rate_follows_its_schedule() {
-    let _turn = turn();
     let config = TrainerConfig::new().with_learning_rate(0.5).with_warm_up(2);
     let config = config.with_schedule(Schedule::Exponential { start: 3, decay: 0.5, floor: 0.2 });
     let mut trainer = Trainer::new(norm().without_data(), config).unwrap();
