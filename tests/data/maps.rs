@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, TensorData};
 use flowkit::data::Table;
-use flowkit::data::table::{Column, ColumnMaps, Conditions, Reason, TableError};
+use flowkit::data::table::{Column, ColumnMaps, Conditions, Reason, RepeatedValue, TableError};
 use flowkit::{ColumnMap, ColumnsConfig};
 
 fn device() -> Device {
@@ -18,6 +18,31 @@ fn of(name: &str, values: &[f64]) -> (ColumnMap, bool, Reason) {
     let maps = numbers(&[(name, values)]).column_maps().unwrap();
     let column = &maps.columns[0];
     (column.map, column.integer, column.reason)
+}
+
+/// A value that many rows have is named, but not where integers are dequantized.
+#[test]
+fn repeated_values_are_named() {
+    let rain: Vec<f64> =
+        (0..200).map(|i| if i % 3 == 0 { 0.37 * f64::from(i) } else { 0.0 }).collect();
+    let rolls: Vec<f64> = (0..200).map(|i| f64::from(i % 6)).collect();
+    let plain: Vec<f64> = (0..200).map(|i| 0.1 * f64::from(i)).collect();
+    let maps = numbers(&[("rain", &rain), ("rolls", &rolls), ("plain", &plain)]);
+    let mut maps = maps.column_maps().unwrap();
+    let named = |maps: &ColumnMaps| {
+        let report = maps.to_string();
+        let named = |line: &str| line.contains("where a density may grow without limit");
+        report.lines().map(named).collect::<Vec<_>>()
+    };
+    // 0 is that of rows 1 and 2 of three, and of row 0.
+    assert_eq!(maps.columns[0].repeated, Some(RepeatedValue { value: 0.0, rows: 134 }));
+    assert_eq!(maps.columns[2].repeated, None);
+    assert_eq!(named(&maps), [true, false, false]);
+    assert!(maps.to_string().lines().next().unwrap().contains("; 134 rows with 0, where"));
+    maps.columns[1].integer = false;
+    assert_eq!(named(&maps), [true, true, false]);
+    // Of ten rows, each value is that of a tenth.
+    assert_eq!(numbers(&[("few", &rain[..10])]).column_maps().unwrap().columns[0].repeated, None);
 }
 
 /// Each rule of the table in the documentation of `column_maps`.

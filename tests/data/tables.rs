@@ -272,6 +272,8 @@ fn quotes_are_closed() {
     open("\"x,kind\n1,a\n", 1);
     open("x\n\"1\n2\n", 2);
     open("kind\na\n\"\"\"\n", 3);
+    open("\n\r\n\"x,kind\n1,a\n", 3);
+    open("x,kind\r\n1,a\r\n\r\n2,\"b\r\n3,c\r\n", 4);
     for (text, rows) in [
         ("x,kind\n1,\"a\nb\"\n2,\"b\"\"\"", 2),
         ("x,kind\n1,a\"\n2,b\n", 2),
@@ -285,10 +287,54 @@ fn quotes_are_closed() {
     assert_eq!(read(&tabs, "x\ty\n1\t2\n").unwrap().len(), 1);
 }
 
+/// Whatever ends the lines, and however many are empty, an error names the line that an editor
+/// shows.
+#[test]
+fn lines_are_those_of_the_file() {
+    for end in ["\n", "\r\n", "\r"] {
+        let file = |rows: &[&str]| rows.join(end);
+        let ragged = file(&["", "x,kind", "1,a", "", "", "2,\"b", "c\"", "3"]);
+        match read(&CsvConfig::new(), &ragged) {
+            Err(TableError::Ragged { line: 8, expected: 2, found: 1, .. }) => {}
+            other => panic!("{end:?}: {other:?}"),
+        }
+        match read(&CsvConfig::new(), &file(&["x,y", "1,2", "3,NA", ""])) {
+            Err(TableError::Missing { line: 3, row: 2, .. }) => {}
+            other => panic!("{end:?}: {other:?}"),
+        }
+        match read(&CsvConfig::new(), &file(&["x,y", "", "1,2", "3,a"])) {
+            Err(TableError::Mixed { cells, .. }) => {
+                assert_eq!((cells.number_line, cells.text_line), (3, 4), "{end:?}");
+            }
+            other => panic!("{end:?}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn columns_of_numbers_hold_numbers() {
     for found in [f64::NAN, f64::INFINITY] {
         let error = Table::new(vec![Column::numbers("w", vec![1.0, found])]).unwrap_err();
         assert!(matches!(error, TableError::NoNumber { row: 2, .. }), "{error}");
+    }
+}
+
+#[test]
+fn codes_of_texts_have_names() {
+    let table = |names: &[&str], codes: &[u32]| {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        let values = Values::Texts { names, codes: codes.to_vec() };
+        Table::new(vec![Column { name: "kind".into(), values }])
+    };
+    assert_eq!(table(&["a", "b"], &[1, 0, 1]).unwrap().len(), 3);
+    match table(&["a", "b"], &[1, 0, 2]).unwrap_err() {
+        TableError::Code { row: 3, expected: 2, found: 2, .. } => {}
+        error => panic!("{error}"),
+    }
+    for names in [["b", "a"], ["a", "a"]] {
+        match table(&names, &[0]).unwrap_err() {
+            TableError::Names { first, second, .. } => assert_eq!([first, second], names),
+            error => panic!("{error}"),
+        }
     }
 }

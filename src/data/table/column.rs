@@ -1,5 +1,7 @@
 //! A column of a table.
 
+use super::TableError;
+
 /// The values of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
@@ -26,6 +28,35 @@ impl Values {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether numbers are finite, names in order, and codes those of names, in the column of this
+    /// name.
+    pub(super) fn validate(&self, column: &str) -> Result<(), TableError> {
+        match self {
+            Self::Numbers(numbers) => match numbers.iter().position(|x| !x.is_finite()) {
+                None => Ok(()),
+                Some(row) => {
+                    let (column, found) = (column.to_owned(), numbers[row]);
+                    Err(TableError::NoNumber { column, row: row + 1, found })
+                }
+            },
+            Self::Texts { names, codes } => {
+                if let Some(pair) = names.windows(2).find(|pair| pair[0] >= pair[1]) {
+                    let (column, first, second) =
+                        (column.to_owned(), pair[0].clone(), pair[1].clone());
+                    return Err(TableError::Names { column, first, second });
+                }
+                match codes.iter().position(|&code| code as usize >= names.len()) {
+                    None => Ok(()),
+                    Some(row) => {
+                        let (column, found) = (column.to_owned(), codes[row]);
+                        let expected = names.len();
+                        Err(TableError::Code { column, row: row + 1, expected, found })
+                    }
+                }
+            }
+        }
     }
 
     /// The values of some rows, in this order.

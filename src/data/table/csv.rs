@@ -6,9 +6,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::mem;
 use std::path::Path;
 
-use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
 use serde::{Deserialize, Serialize};
 
+use super::lines::{Counted, Lines};
 use super::{Column, MixedCells, Table, TableError, Values};
 use crate::data::gzip::{MAGIC, Members};
 use crate::whole_file;
@@ -71,6 +72,52 @@ fn is_end(record: &StringRecord) -> bool {
 
 fn is_missing(cell: &str) -> bool {
     cell.is_empty() || MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
+}
+
+/// The records of a file, and their lines.
+struct Records<'a> {
+    path: &'a Path,
+    reader: Reader<Counted<Box<dyn Read>>>,
+    lines: Lines,
+}
+
+impl<'a> Records<'a> {
+    fn open(path: &'a Path, delimiter: u8) -> Result<Self, TableError> {
+        let file: Box<dyn Read> = Box::new(unpacked(path).map_err(in_file(path))?.chain(END));
+        let (counted, lines) = Counted::new(file);
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(delimiter)
+            .flexible(true)
+            .trim(Trim::All)
+            .from_reader(counted);
+        Ok(Self { path, reader, lines })
+    }
+
+    /// Reads the next record and returns its line, if there is one.
+    fn read(&mut self, record: &mut StringRecord) -> Result<Option<u64>, TableError> {
+        let path = self.path.to_path_buf();
+        match self.reader.read_record(record).map_err(csv::Error::into_kind) {
+            Ok(true) => Ok(Some(self.line(record.position()))),
+            Ok(false) => Ok(None),
+            Err(ErrorKind::Io(source)) => Err(TableError::Io { path, source }),
+            Err(ErrorKind::Utf8 { pos, err }) => {
+                let (line, column) = (self.line(pos.as_ref()), err.field() + 1);
+                Err(TableError::Utf8 { path, line, column })
+            }
+            // Lines of other lengths are read (`flexible`), nothing is deserialised and nothing
+            // sought.
+            Err(kind) => {
+                let source = io::Error::other(format!("{kind:?}"));
+                Err(TableError::Io { path, source })
+            }
+        }
+    }
+
+    /// The line of the last record.
+    fn line(&self, position: Option<&Position>) -> u64 {
+        self.lines.from_byte(position.map_or(0, Position::byte))
+    }
 }
 
 /// A cell, and the line of it.
@@ -188,30 +235,26 @@ impl CsvConfig {
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Table, TableError> {
         let path = path.as_ref();
         self.validate()?;
-        let mut reader = ReaderBuilder::new()
-            .delimiter(self.delimiter as u8)
-            .flexible(true)
-            .trim(Trim::All)
-            .from_reader(unpacked(path).map_err(in_file(path))?.chain(END));
-        let header = reader.headers().map_err(of_csv(path))?.clone();
+        let mut records = Records::open(path, self.delimiter as u8)?;
+        let mut header = StringRecord::new();
+        let header_line = records.read(&mut header)?.unwrap_or(1);
         if is_end(&header) {
             return Err(TableError::NoHeader { path: path.into() });
         }
         let (mut record, mut row, mut dropped) = (StringRecord::new(), 0, 0);
         let mut next = StringRecord::new();
         // The last record is the line that follows the file, unless a quote has taken it in.
-        if !reader.read_record(&mut next).map_err(of_csv(path))? {
-            return Err(TableError::OpenQuote { path: path.into(), line: 1 });
-        }
+        let Some(mut next_line) = records.read(&mut next)? else {
+            return Err(TableError::OpenQuote { path: path.into(), line: header_line });
+        };
         let mut columns = self.columns(path, &header)?;
         loop {
             mem::swap(&mut record, &mut next);
-            let line = record.position().map_or(0, Position::line);
-            if !reader.read_record(&mut next).map_err(of_csv(path))? {
-                if is_end(&record) {
-                    break;
-                }
-                return Err(TableError::OpenQuote { path: path.into(), line });
+            let line = next_line;
+            match records.read(&mut next)? {
+                Some(line) => next_line = line,
+                None if is_end(&record) => break,
+                None => return Err(TableError::OpenQuote { path: path.into(), line }),
             }
             row += 1;
             if record.len() != header.len() {
@@ -316,18 +359,4 @@ fn unpacked(path: &Path) -> io::Result<Box<dyn Read>> {
 fn in_file(path: &Path) -> impl FnOnce(io::Error) -> TableError {
     let path = path.to_path_buf();
     |source| TableError::Io { path, source }
-}
-
-fn of_csv(path: &Path) -> impl FnOnce(csv::Error) -> TableError {
-    let path = path.to_path_buf();
-    |error| match error.into_kind() {
-        ErrorKind::Io(source) => TableError::Io { path, source },
-        ErrorKind::Utf8 { pos, err } => TableError::Utf8 {
-            path,
-            line: pos.map_or(1, |pos| pos.line()),
-            column: err.field() + 1,
-        },
-        // Lines of other lengths are read (`flexible`), nothing is deserialised and nothing sought.
-        kind => TableError::Io { path, source: io::Error::other(format!("{kind:?}")) },
-    }
 }

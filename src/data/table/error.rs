@@ -229,6 +229,34 @@ pub enum TableError {
         /// The value.
         found: f64,
     },
+    /// Names of a column of texts that are not in order, or equal.
+    #[error(
+        "column {column:?}: expected names in the order of their characters, each once, found \
+         {second:?} after {first:?}"
+    )]
+    Names {
+        /// The name of the column.
+        column: String,
+        /// A name.
+        first: String,
+        /// The next one.
+        second: String,
+    },
+    /// A code of a text without a name.
+    #[error(
+        "row {row}: expected the code of one of {expected} names in column {column:?}, found \
+         {found}"
+    )]
+    Code {
+        /// The name of the column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// Number of names.
+        expected: usize,
+        /// The code.
+        found: u32,
+    },
     /// A weight that is negative.
     #[error("row {row}: expected a weight in [0, ∞) in column {column:?}, found {found}")]
     Weight {

@@ -1,6 +1,6 @@
 //! Chooses a map for each column of a table.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ const LESS_SKEWED: f64 = 0.5;
 
 /// Skewness of a column that is left as it is.
 const SKEWED: f64 = 1.0;
+
+/// A value is named if it is that of a larger share of the rows, and of as many rows.
+const OFTEN: (f64, usize) = (0.05, 10);
 
 /// Why a column has its map.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,16 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A value that many rows have. Among real numbers, a density may grow there without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatedValue {
+    /// The value.
+    pub value: f64,
+    /// Number of rows that have it.
+    pub rows: usize,
+}
+
 /// The map of a column, and why it was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,8 +92,18 @@ pub struct ColumnChoice {
     pub integer: bool,
     /// Number of different values.
     pub distinct: usize,
+    /// The most frequent value, if it is that of ten rows and of more than a twentieth of all.
+    pub repeated: Option<RepeatedValue>,
     /// Why it has this map.
     pub reason: Reason,
+}
+
+impl ColumnChoice {
+    /// The value at which the density of this column may grow without limit.
+    fn spike(&self) -> Option<RepeatedValue> {
+        let real = !self.integer && !matches!(self.map, ColumnMap::Class { .. });
+        self.repeated.filter(|_| real)
+    }
 }
 
 /// The maps of all columns of a table. Its display is a report of what was chosen.
@@ -125,13 +148,17 @@ impl fmt::Display for ColumnMaps {
             };
             let noise = if column.integer { ", dequantized" } else { "" };
             let ColumnChoice { name, distinct, reason, .. } = column;
-            let end = if place + 1 < self.columns.len() { "\n" } else { "" };
             write!(
                 f,
-                "{name:<width$}  {map}{noise} ({reason}; {} in {}){end}",
+                "{name:<width$}  {map}{noise} ({reason}; {} in {})",
                 counted(*distinct, "value"),
                 counted(self.rows, "row"),
             )?;
+            if let Some(RepeatedValue { value, rows }) = column.spike() {
+                let rows = counted(rows, "row");
+                write!(f, "; {rows} with {value}, where a density may grow without limit")?;
+            }
+            f.write_str(if place + 1 < self.columns.len() { "\n" } else { "" })?;
         }
         Ok(())
     }
@@ -189,7 +216,9 @@ impl Table {
     /// Logit and logarithm are chosen only if float32 rounds no value to a bound. Each map is
     /// standardised. The result is a suggestion: print it, and change what you know
     /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
-    /// are not 0 and 1. All rows count alike, whatever their weights.
+    /// are not 0 and 1. A real column of which many rows have one value, such as rain that is mostly
+    /// 0, is named: its density may grow without limit there, and the likelihood with it. Fit the
+    /// other rows alone. All rows count alike, whatever their weights.
     ///
     /// ```
     /// use flowkit::data::table::{Column, Table};
@@ -214,9 +243,9 @@ impl Table {
             let values = self.numbers(name)?;
             let (map, integer, reason) = chosen(values);
             check_spacing(name, values, &map)?;
-            let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
-            let (name, distinct) = (name.to_owned(), distinct.len());
-            columns.push(ColumnChoice { name, map, integer, distinct, reason });
+            let (distinct, repeated) = repetitions(values);
+            let name = name.to_owned();
+            columns.push(ColumnChoice { name, map, integer, distinct, repeated, reason });
         }
         Ok(ColumnMaps { columns, rows: self.len() })
     }
@@ -310,6 +339,20 @@ impl Table {
             check_spacing(&column.name, values, &column.map)
         })
     }
+}
+
+/// Number of different values, and the most frequent one if many have it.
+fn repetitions(values: &[f64]) -> (usize, Option<RepeatedValue>) {
+    let mut rows: HashMap<u64, usize> = HashMap::new();
+    for value in values {
+        // 0 and −0 are one number.
+        *rows.entry((value + 0.0).to_bits()).or_default() += 1;
+    }
+    let (share, least) = OFTEN;
+    let most = rows.iter().max_by_key(|&(&bits, &rows)| (rows, bits));
+    let often = most.filter(|&(_, &n)| n >= least && n as f64 > share * values.len() as f64);
+    let repeated = often.map(|(&bits, &rows)| RepeatedValue { value: f64::from_bits(bits), rows });
+    (rows.len(), repeated)
 }
 
 /// Checks that a map accepts all values of a column.

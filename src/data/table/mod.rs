@@ -21,6 +21,7 @@ mod column;
 mod conditions;
 mod csv;
 mod error;
+mod lines;
 mod maps;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -29,7 +30,7 @@ pub use self::csv::{CsvConfig, Missing};
 pub use column::{Column, Values};
 pub use conditions::{Conditions, Feature};
 pub use error::{MixedCells, TableError};
-pub use maps::{ColumnChoice, ColumnMaps, Reason};
+pub use maps::{ColumnChoice, ColumnMaps, Reason, RepeatedValue};
 
 use crate::random::shuffle::shuffled;
 
@@ -50,7 +51,8 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::NoColumns`], [`TableError::Lengths`], [`TableError::Repeated`] for a name that
-    /// two columns have, and [`TableError::NoNumber`] for NaN or an infinity.
+    /// two columns have, and of a column's values [`TableError::NoNumber`], [`TableError::Names`]
+    /// and [`TableError::Code`].
     pub fn new(columns: Vec<Column>) -> Result<Self, TableError> {
         let expected = columns.first().ok_or(TableError::NoColumns)?.values.len();
         for (place, Column { name, values }) in columns.iter().enumerate() {
@@ -61,12 +63,7 @@ impl Table {
             if columns[..place].iter().any(|earlier| earlier.name == *name) {
                 return Err(TableError::Repeated { found: name.clone() });
             }
-            if let Values::Numbers(numbers) = values
-                && let Some(row) = numbers.iter().position(|number| !number.is_finite())
-            {
-                let (column, found) = (name.clone(), numbers[row]);
-                return Err(TableError::NoNumber { column, row: row + 1, found });
-            }
+            values.validate(name)?;
         }
         Ok(Self { columns, weights: None, dropped: 0 })
     }
