@@ -169,7 +169,7 @@ pub use flow::{
 };
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel,
-    Conv1x1, Conv1x1Config, Householder, HouseholderConfig, MatrixInit, PositionNorm,
+    Conv1x1, Conv1x1Config, Conv1x1Init, Householder, HouseholderConfig, MatrixInit, PositionNorm,
     PositionNormConfig,
 };
 pub use prior::{

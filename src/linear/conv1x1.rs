@@ -30,9 +30,13 @@
 //! condition number itself, for diagnostics.
 //!
 //! # Initialisation
-//! Free: a random orthogonal matrix, as the PLU factors of the Q of a matrix of normal values.
-//! Bounded: the `P` and the signs of that matrix, with `L = U = 0` and `s = 0`. This is a random
-//! permutation with signs; the triangles of the orthogonal matrix itself are not small.
+//! [`Conv1x1Init::Orthogonal`]: a random orthogonal matrix, as the PLU factors of the Q of a matrix
+//! of normal values. If the condition number is bounded, only its `P` and the signs are used, with
+//! `L = U = 0` and `s = 0`, a random permutation with signs: the triangles of the orthogonal matrix
+//! itself are not small.
+//! [`Conv1x1Init::Permutation`]: a random `P` and the rest of the identity, which neural spline
+//! flows begin with. Each channel then leaves as it came in. Sums of many channels, as of an
+//! orthogonal matrix, hide what is special about one of them, for example a value it often has.
 //!
 //! # Numerics
 //! The inverse multiplies by the inverses of the triangles and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`,
@@ -77,10 +81,20 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::exact_product::of_matrices;
 use crate::kernel::plu::{self, inverse_of_lower};
+use crate::random::shuffle::in_random_order;
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::per_example::log_det_of_scales;
 use crate::tensor::smooth::tanh;
+
+/// The matrix before training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Conv1x1Init {
+    /// A random orthogonal matrix, or a permutation with signs if the matrix is bounded.
+    Orthogonal,
+    /// A random permutation.
+    Permutation,
+}
 
 /// How the condition number of the matrix is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -116,6 +130,8 @@ config! {
     pub struct Conv1x1Config {
         /// How the condition number of the matrix is limited.
         pub conditioning: Conditioning = Conditioning::Free,
+        /// The matrix before training.
+        pub init: Conv1x1Init = Conv1x1Init::Orthogonal,
     }
 }
 
@@ -155,13 +171,22 @@ const NAME: &str = "Conv1x1Config";
 impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
     type Layer = Conv1x1;
 
-    /// The bijector, with an orthogonal matrix from the device's generator.
+    /// The bijector, with a matrix from the device's generator.
     fn build(&self, site: &Site<D, C>) -> Result<Conv1x1, ConfigError> {
         self.plan(site)?;
         let (n, device) = (site.channels("Conv1x1")?, site.device());
-        let draws = parameter::normals(parameter::host_generator(device));
-        let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n));
-        let lu = normal.qr().q().lu();
+        let mut generator = parameter::host_generator(device);
+        let matrix = match self.init {
+            Conv1x1Init::Orthogonal => {
+                let draws = parameter::normals(generator);
+                DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n)).qr().q()
+            }
+            Conv1x1Init::Permutation => {
+                let order = in_random_order(n, &mut generator);
+                DMatrix::from_fn(n, n, |row, column| f64::from(u8::from(order[row] == column)))
+            }
+        };
+        let lu = matrix.lu();
         // nalgebra factors P'·W = L·U. Applying its row swaps to 0..n tells which row of W each row
         // of L·U is.
         let mut rows = DMatrix::<f64>::from_fn(n, 1, |row, _| row as f64);

@@ -10,7 +10,7 @@ pub mod standardize;
 
 pub use act_norm::{ActNorm, ActNormConfig};
 pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixInit};
-pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
+pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config, Conv1x1Init};
 pub use householder::{Householder, HouseholderConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};
 pub use standardize::ConstantChannel;

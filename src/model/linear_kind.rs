@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::linear::{ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Config};
+use crate::linear::{
+    ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Config, Conv1x1Init,
+};
 
 /// The layers that precede every coupling or autoregressive layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,10 +13,10 @@ pub enum LinearKind {
     None,
     /// A norm that is initialised from data, for data of any scale.
     Norm,
-    /// A norm, and a matrix over all elements that is initialised as a random orthogonal matrix.
-    /// Use it for vectors of more than a few elements: with alternating halves alone, the elements
-    /// of one half would interact only through the other half.
-    NormAndMatrix,
+    /// A norm, and a matrix over all elements. Use it for vectors of more than a few elements: with
+    /// alternating halves alone, the elements of one half would interact only through the other
+    /// half.
+    NormAndMatrix(Conv1x1Init),
 }
 
 /// The layers of a [`LinearKind`].
@@ -30,7 +32,7 @@ impl LinearKind {
         match self {
             Self::None => (None, None),
             Self::Norm => (Some(norm), None),
-            Self::NormAndMatrix => (Some(norm), Some(Conv1x1Config::new())),
+            Self::NormAndMatrix(init) => (Some(norm), Some(Conv1x1Config::new().with_init(init))),
         }
     }
 }

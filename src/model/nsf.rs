@@ -25,9 +25,8 @@
 //!
 //! # Reference
 //! Durkan et al. 2019: "RQ-NSF (C)" and "RQ-NSF (AR)", with the splines on the identity half that
-//! the released code has. Differs: a norm that is initialised from data; matrices are initialised
-//! as random rotations, not as permutations; the last layers of the networks are initialised to 0,
-//! so each spline is initially the identity. With the same weights, the densities are those of the
+//! the released code has. Differs: a norm that is initialised from data; the last layers of the
+//! networks are initialised to 0, so each spline is initially the identity. With the same weights, the densities are those of the
 //! library nflows 0.14 (`tests/nsf.rs`).
 //!
 //! # Example
@@ -60,7 +59,7 @@ use crate::elementwise::{Elementwise, ElementwiseConfig};
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::law::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
-use crate::linear::ConstantChannel;
+use crate::linear::{ConstantChannel, Conv1x1Init};
 use crate::prior::StandardNormal;
 use crate::reshape::order::Order;
 use crate::tensor::half::Half;
@@ -121,7 +120,7 @@ config! {
         /// Probability that an activation is dropped in training.
         pub dropout: f64 = 0.0,
         /// The layers that precede every transform and follow the last.
-        pub linear: LinearKind = LinearKind::NormAndMatrix,
+        pub linear: LinearKind = LinearKind::NormAndMatrix(Conv1x1Init::Permutation),
         /// What the norms do with a channel that is constant in the batch at initialisation.
         pub constant: ConstantChannel = ConstantChannel::Bounded,
     }

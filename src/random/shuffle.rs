@@ -1,5 +1,7 @@
 //! A portable shuffle: the same order on every platform and for every version of the `rand` crate.
 
+use chacha20::ChaCha8Rng;
+
 use crate::random::draw::{below, generator};
 
 /// `0..n` in an order that depends only on `seed` and `stream`.
@@ -9,10 +11,14 @@ use crate::random::draw::{below, generator};
 /// `floor(u·k / 2^64)` from one 64-bit word `u`. The probabilities differ from uniform by less than
 /// `k / 2^64`.
 pub(crate) fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<usize> {
-    let mut generator = generator([seed, stream, 0, 0]);
+    in_random_order(n, &mut generator([seed, stream, 0, 0]))
+}
+
+/// `0..n` in an order that the generator draws, as [`shuffled`] does.
+pub(crate) fn in_random_order(n: usize, generator: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
-        order.swap(last, below(&mut generator, last + 1));
+        order.swap(last, below(generator, last + 1));
     }
     order
 }

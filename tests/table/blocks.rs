@@ -38,6 +38,10 @@ fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
     layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, c], device)
 }
 
+fn permuted_conv(c: usize, device: &Device) -> Conv1x1 {
+    layer(&Conv1x1Config::new().with_init(Conv1x1Init::Permutation), [1, c], device)
+}
+
 fn householder(c: usize, n: usize, device: &Device) -> Householder {
     layer(&HouseholderConfig::new(n), [1, c], device)
 }
@@ -95,6 +99,7 @@ pub fn blocks() -> Vec<Case> {
             elementwise(RationalQuadraticSplineConfig::new(2), 5, d)
         }),
         case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
+        case("Conv1x1, permutation", [1, 5, 2], Real(1e4), |d| permuted_conv(5, d)),
         case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
         case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
         case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),

@@ -322,7 +322,8 @@ fn nsf(
     let steps = if shape[1] == 1 { 1 } else { 2 };
     let config = NsfConfig::new(steps).with_form(form).with_d_hidden(6).with_n_bins(4);
     // One element has no matrix to train.
-    let linear = if shape[1] == 1 { LinearKind::Norm } else { LinearKind::NormAndMatrix };
+    let matrix = LinearKind::NormAndMatrix(Conv1x1Init::Orthogonal);
+    let linear = if shape[1] == 1 { LinearKind::Norm } else { matrix };
     layer(&config.with_activation(Activation::Tanh).with_linear(linear), shape, device)
 }
 
