@@ -39,9 +39,13 @@ use flowkit::{
     StandardNormal, Uninit,
 };
 use flowkit_runs::boltzmann::{DoubleWell, Funnel, Mixture40, Observables, Phi4, two_point_plot};
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::plane::{self, Failure, Row, Window};
-use flowkit_runs::{say, threads, value_name};
+use flowkit_runs::{files, say, threads, value_name};
 use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "A flow that samples from an unnormalised density")]
@@ -210,7 +214,7 @@ fn draw(
     };
     let captions = ["Markov chain", "density of the flow", "samples of the flow"];
     let svg = plane::picture(window, captions, &[row])?;
-    plane::write(&args.out, "samples.svg", "picture", &svg)
+    Ok(files::write(&args.out.join("samples.svg"), "picture", &svg)?)
 }
 
 /// `exp ln q` at points of the plane.
@@ -400,7 +404,7 @@ fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
     }
     report["observables"] = rows.into();
     (report["kappa"], report["lambda"]) = (kappa.into(), lambda.into());
-    plane::write(&args.out, "two_point.svg", "picture", &two_point_plot(&own, &chain)?)?;
+    files::write(&args.out.join("two_point.svg"), "picture", &two_point_plot(&own, &chain)?)?;
     Ok((report, plan))
 }
 
@@ -424,7 +428,11 @@ fn run(args: &Args) -> Result<(), Failure> {
     report["target"] = value_name(args.target).into();
     (report["steps"], report["batch"]) = (plan.steps.into(), plan.batch.into());
     (report["seconds"], report["seed"]) = (seconds.into(), args.seed.into());
-    plane::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
+    Ok(files::write(
+        &args.out.join("report.json"),
+        "report",
+        &serde_json::to_string_pretty(&report)?,
+    )?)
 }
 
 /// Checks the flags before anything is computed.
@@ -452,12 +460,13 @@ fn check(args: &Args) -> Result<(), Failure> {
         Args { lambda: Some(lambda), .. } if !(1e-3..=1.0).contains(lambda) => {
             fail("lambda", lambda.to_string(), "a number in [0.001, 1]")
         }
-        _ => plane::create(&args.out),
+        _ => Ok(files::create(&args.out)?),
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     plane::report(check(&args).and_then(|()| run(&args)))
 }

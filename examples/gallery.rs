@@ -25,10 +25,14 @@ use flowkit::law::{
 use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitConfig, Progress};
 use flowkit::{Density, Flow, FlowError, StandardNormal};
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::plane::{self, Failure};
-use flowkit_runs::{say, threads, value_name};
+use flowkit_runs::{files, say, threads, value_name};
 use plotters::prelude::*;
 use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Eight shapes in a plane: densities of flows of some laws, and their integrals")]
@@ -135,7 +139,7 @@ fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f6
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    plane::create(&args.out)?;
+    files::create(&args.out)?;
     let device = Device::flex();
     let laws: Vec<(String, AnyLawConfig)> =
         args.laws.iter().flat_map(|name| name.configs()).collect();
@@ -170,9 +174,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         let points = plane::points(&test.narrow(0, 0, 1500));
         pictures.push((points, row));
     }
-    plane::write(&args.out, "gallery.svg", "picture", &picture(&pictures)?)?;
+    files::write(&args.out.join("gallery.svg"), "picture", &picture(&pictures)?)?;
     let report = serde_json::to_string_pretty(&report)?;
-    plane::write(&args.out, "report.json", "report", &report)
+    Ok(files::write(&args.out.join("report.json"), "report", &report)?)
 }
 
 /// A row of pictures: the points, and the caption and the density of each.
@@ -225,6 +229,7 @@ fn picture(rows: &[Row]) -> Result<String, Failure> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     let checked = if args.steps == 0 {
         Err(Failure::Argument { flag: "steps", value: "0".into(), expected: "at least 1" })

@@ -28,9 +28,10 @@ use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
 use flowkit::{BitDepth, BitsPerDim, ConfigError, Density};
 use flowkit_runs::image::{
-    Defaults, Failure, Folder, ImageConfig, Levels, MiMalloc, Run, RunArgs, Setting, Setup,
-    likelihood, read_config, write_evaluation, write_samples,
+    Defaults, Failure, Folder, ImageConfig, Levels, Run, RunArgs, Setting, Setup, likelihood,
+    read_config, write_evaluation, write_samples,
 };
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::{image, say, value_name};
 
 /// Large buffers are allocated and freed at every step, which this allocator does fastest.
@@ -89,7 +90,7 @@ const CURVE_IMAGES: usize = 32;
 const TEST_IMAGES: usize = 256;
 
 fn main() -> ExitCode {
-    image::keep_memory();
+    memory::keep();
     let args = Args::parse();
     image::report(run(&args))
 }

@@ -45,8 +45,12 @@ use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, See
 use flowkit::train::{Purpose, StepSeed};
 use flowkit::whole_file;
 use flowkit_runs::learner::{StopOnSignal, report};
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::{say, threads};
 use serde::{Deserialize, Serialize};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Flow++ by burn's Learner")]
@@ -208,6 +212,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     report(run(&args))
 }

@@ -42,12 +42,14 @@ use flowkit::{
     StandardNormal, Uninit,
 };
 use flowkit_runs::corner::{self, Set};
-use flowkit_runs::posterior::{
-    Failure, Simulations, create, csv, observations, posterior_file, write,
-};
+use flowkit_runs::memory::{self, MiMalloc};
+use flowkit_runs::posterior::{Failure, Simulations, csv, observations, posterior_file};
 use flowkit_runs::rows::columns;
-use flowkit_runs::{complain, say, threads};
+use flowkit_runs::{complain, files, say, threads};
 use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Posteriors from simulations")]
@@ -178,14 +180,14 @@ fn run(args: &Args) -> Result<(), Failure> {
         let samples = posterior.sample(args.samples, args.seed).map_err(flowkit::Error::from)?;
         let values: Vec<f64> = samples.clone().into_data().iter::<f64>().collect();
         let file = posterior_file(&args.out, observation.name.as_deref());
-        write(&file, "posterior", &csv(&names, &values))?;
+        files::write(&file, "posterior", &csv(&names, &values))?;
         if observation.path == observed[0].path {
             let columns = columns(&samples);
             let sets = [Set { name: "samples", columns: &columns }];
             let ranges: Vec<_> = bounds[0].iter().copied().zip(bounds[1].iter().copied()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let picture = corner::picture(&names, &sets, Some(&ranges))?;
-            write(&args.out.join("corner.svg"), "corner plot", &picture)?;
+            files::write(&args.out.join("corner.svg"), "corner plot", &picture)?;
         }
     }
 
@@ -215,7 +217,11 @@ fn run(args: &Args) -> Result<(), Failure> {
         "training_seconds": trained, "seconds": start.elapsed().as_secs_f64(),
         "seed": args.seed,
     });
-    write(&args.out.join("report.json"), "report", &serde_json::to_string_pretty(&report)?)
+    Ok(files::write(
+        &args.out.join("report.json"),
+        "report",
+        &serde_json::to_string_pretty(&report)?,
+    )?)
 }
 
 /// Checks the numbers of the command line.
@@ -232,15 +238,16 @@ fn check(args: &Args) -> Result<(), Failure> {
             return Err(Failure::Argument { flag, value, expected });
         }
     }
-    create(&args.out)?;
+    files::create(&args.out)?;
     match args.observations {
-        Some(_) => create(&args.out.join("posteriors")),
+        Some(_) => Ok(files::create(&args.out.join("posteriors"))?),
         None => Ok(()),
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     match check(&args).and_then(|()| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,

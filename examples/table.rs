@@ -37,18 +37,22 @@ use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{LinearKind, MafConfig, MixedNsfConfig, NsfConfig, RealNvpConfig, RowElement};
 use flowkit::train::fit::FitConfig;
 use flowkit::{
-    BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Context, Continuous, Density,
-    Features, Flow, FlowError, IntegerColumns, LayerConfig, LogLikelihood, NormalOrUniform,
-    Surjection, Uninit,
+    BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Context, Continuous, Conv1x1Init,
+    Density, Features, Flow, FlowError, IntegerColumns, LayerConfig, LogLikelihood,
+    NormalOrUniform, Surjection, Uninit,
 };
 use flowkit_runs::corner::{self, Set};
 use flowkit_runs::gaussian::{Rows, mean_log_density};
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::plane::{self, Failure};
 use flowkit_runs::rows::{self, columns, mean_and_error};
 use flowkit_runs::table_args::{Args, ModelName};
-use flowkit_runs::{say, threads, value_name};
+use flowkit_runs::{files, say, threads, value_name};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The layers after those of the columns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,7 +77,8 @@ impl Layers {
                 }),
             };
         }
-        let couplings = RealNvpConfig::new(6).with_linear(LinearKind::NormAndMatrix);
+        let couplings =
+            RealNvpConfig::new(6).with_linear(LinearKind::NormAndMatrix(Conv1x1Init::Permutation));
         Ok(match name {
             ModelName::Nsf => Self::Nsf(NsfConfig::new(5)),
             ModelName::Maf => {
@@ -274,18 +279,14 @@ impl Job for Fit<'_> {
         let sampled = names.iter().copied().zip(samples.iter().map(Vec::as_slice)).collect();
         let kept: Vec<&str> = model.conditions.iter().flat_map(Conditions::names).collect();
         let text = rows::csv(&like, &sampled, &model.classes, &kept)?;
-        plane::write(&args.out, "samples.csv", "samples", &text)?;
+        files::write(&args.out.join("samples.csv"), "samples", &text)?;
         let data = columns(&model.numbers(test)?.points(&device)?);
         let sets =
             [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
-        plane::write(
-            &args.out,
-            "corner.svg",
-            "corner plot",
-            &corner::picture(&names, &sets, None)?,
-        )?;
+        let picture = corner::picture(&names, &sets, None)?;
+        files::write(&args.out.join("corner.svg"), "corner plot", picture)?;
         let description = serde_json::to_string_pretty(model)?;
-        plane::write(&args.out, "model.json", "model", &description)?;
+        files::write(&args.out.join("model.json"), "model", &description)?;
         let path = args.out.join("model.safetensors");
         flow.save(&path).map_err(flowkit::Error::from)?;
         say!("weights         {}", path.display());
@@ -294,7 +295,11 @@ impl Job for Fit<'_> {
             "gaussian_nats": gaussian, "seconds": seconds, "parameters": parameters,
             "train_rows": train.len(), "test_rows": test.len(), "seed": args.seed,
         });
-        plane::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
+        Ok(files::write(
+            &args.out.join("report.json"),
+            "report",
+            &serde_json::to_string_pretty(&report)?,
+        )?)
     }
 }
 
@@ -326,7 +331,7 @@ impl Job for Score<'_> {
         for nats in nats.nats() {
             let _ = writeln!(text, "{nats}");
         }
-        plane::write(&self.args.out, "scores.csv", "scores", &text)
+        Ok(files::write(&self.args.out.join("scores.csv"), "scores", &text)?)
     }
 }
 
@@ -374,7 +379,7 @@ fn fit(args: &Args) -> Result<(), Failure> {
         let (flag, value, expected) = ("samples", "0".into(), "at least 1");
         return Err(Failure::Argument { flag, value, expected });
     }
-    plane::create(&args.out)?;
+    files::create(&args.out)?;
     let table = read(args, &args.data)?;
     // The maps are those of all rows, so that the bounds hold for those to test on.
     let mut numbers = table.select(&described(args, &table))?;
@@ -419,7 +424,7 @@ fn fit(args: &Args) -> Result<(), Failure> {
 }
 
 fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
-    plane::create(&args.out)?;
+    files::create(&args.out)?;
     let path = folder.join("model.json");
     let text = fs::read_to_string(&path)
         .map_err(|source| TableError::Io { path: path.clone(), source })?;
@@ -440,6 +445,7 @@ fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     plane::report(match &args.score {
         Some(folder) => score(&args, folder),

@@ -27,9 +27,13 @@ use flowkit::{
     BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow, LayerConfig, Site,
     StandardNormal,
 };
+use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::plane::{self, Failure, Row, Window};
-use flowkit_runs::{say, threads};
+use flowkit_runs::{files, say, threads};
 use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "A flow on two moons: train, evaluate, draw")]
@@ -143,23 +147,28 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let truth = if C::N_PARTS > 0 { test.mean_log_prob_given_moon() } else { test.mean_log_prob() };
     say!("held-out        {held_out}; a Gaussian {gaussian:.4}, the truth {truth:.4}");
     let svg = plane::picture(Window::MOONS, ["data", "density", "samples"], &rows)?;
-    plane::write(&args.out, "two_moons.svg", "picture", &svg)?;
+    files::write(&args.out.join("two_moons.svg"), "picture", &svg)?;
     let report = json!({
         "test_nats": held_out.mean(), "test_standard_error": held_out.standard_error(),
         "provenance": held_out.provenance().to_string(), "gaussian_nats": gaussian,
         "true_nats": truth, "test_points": test.len(), "steps": args.steps, "batch": BATCH,
         "seconds": seconds, "seed": args.seed,
     });
-    plane::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
+    Ok(files::write(
+        &args.out.join("report.json"),
+        "report",
+        &serde_json::to_string_pretty(&report)?,
+    )?)
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     threads::start();
     let checked = if args.steps == 0 {
         Err(Failure::Argument { flag: "steps", value: "0".into(), expected: "at least 1" })
     } else {
-        plane::create(&args.out)
+        files::create(&args.out).map_err(Failure::from)
     };
     plane::report(checked.and_then(|()| match args.conditional {
         true => run(&args, |moons| moons),

@@ -6,14 +6,15 @@
 //! | [`image`] | training on images: flags, resuming, the folder of a run, checkpoints, history, pictures, report |
 //! | [`corner`] | a plot of every pair of columns |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
-//! | [`rows`] | rows of a table: means, columns, samples as a CSV text |
 //! | [`posterior`] | posteriors from simulations: tables, observations |
-//! | [`rows`] | rows of a table: columns, a mean with its error, a CSV file |
+//! | [`rows`] | rows of a table: columns, a mean with its error, samples as a CSV text |
+//! | [`files`] | files that are written whole, and the folder of a run |
 //! | [`table_args`] | the flags of the example `table` |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
 //! | `learner` (feature `train`) | stopping burn's `Learner` by a signal |
 //! | [`signals`] | Ctrl-C, SIGTERM and SIGHUP |
+//! | [`memory`] | an allocator that keeps what it has, and what to say when memory runs out |
 //! | [`threads`] | the threads of the CPU kernels, as many as the system permits |
 //! | [`console`] | output that does not end the program if it is closed |
 //!
@@ -34,10 +35,12 @@ pub mod boltzmann;
 pub mod console;
 pub mod corner;
 mod counted;
+pub mod files;
 pub mod gaussian;
 pub mod image;
 #[cfg(feature = "train")]
 pub mod learner;
+pub mod memory;
 pub mod plane;
 pub mod posterior;
 pub mod rows;

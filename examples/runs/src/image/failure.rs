@@ -11,6 +11,7 @@ use flowkit::{ConfigError, FlowError};
 
 use crate::complain;
 use crate::counted::counted;
+use crate::files::NotWritten;
 use crate::signals::Signal;
 
 /// What can end a run early.
@@ -26,8 +27,8 @@ pub enum Failure {
     #[cfg(not(feature = "download"))]
     #[error("--download: this program was built without it; add `--features download`")]
     DownloadNotBuilt,
-    #[error("cannot write to {}: {source}", path.display())]
-    Write { path: PathBuf, r#source: io::Error },
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
     #[error("{} is no checkpoint of this run: move it out of that folder", path.display())]
     InTheWay { path: PathBuf },
     #[error("{} is in use: another run trains there", out.display())]
@@ -92,7 +93,7 @@ impl Failure {
         use CheckpointError::{Read, Write};
         matches!(
             self,
-            Self::Write { .. }
+            Self::NotWritten(_)
                 | Self::InTheWay { .. }
                 | Self::Checkpoint(Read { .. } | Write { .. })
         )

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flowkit::whole_file::{self, TEMPORARY};
 
 use super::failure::Failure;
-use crate::say;
+use crate::files::{self, NotWritten};
 
 /// The newest checkpoint's name in the folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -26,9 +26,7 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder and tries to write there, before anything is computed.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        let fail = |source| Failure::Write { path: path.to_path_buf(), source };
-        fs::create_dir_all(path).map_err(fail)?;
-        tempfile::tempfile_in(path).map_err(fail)?;
+        files::create(path)?;
         Ok(Self { path: path.to_path_buf(), lock: None })
     }
 
@@ -65,18 +63,18 @@ impl Folder {
 
     /// Deletes the results of an earlier run, which would otherwise lie beside the checkpoints of
     /// another one.
-    pub(super) fn remove_results(&self) -> Result<(), Failure> {
+    pub(super) fn remove_results(&self) -> Result<(), NotWritten> {
         RESULTS.into_iter().try_for_each(|name| self.remove(name))?;
-        self.sync().map_err(|source| Failure::Write { path: self.path.clone(), source })
+        self.sync().map_err(|source| NotWritten { path: self.path.clone(), source })
     }
 
     /// Deletes a file of the program's, if it is there. A link or a folder of that name is somebody
     /// else's.
-    fn remove(&self, name: &str) -> Result<(), Failure> {
+    fn remove(&self, name: &str) -> Result<(), NotWritten> {
         let path = self.path(name);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => {
-                fs::remove_file(&path).map_err(|source| Failure::Write { path, source })
+                fs::remove_file(&path).map_err(|source| NotWritten { path, source })
             }
             _ => Ok(()),
         }
@@ -88,8 +86,8 @@ impl Folder {
     }
 
     /// Deletes what a killed run left half written.
-    pub(super) fn remove_leftovers(&self) -> Result<(), Failure> {
-        let fail = |source| Failure::Write { path: self.path.clone(), source };
+    pub(super) fn remove_leftovers(&self) -> Result<(), NotWritten> {
+        let fail = |source| NotWritten { path: self.path.clone(), source };
         self.remove(&half_published())?;
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let name = entry.map_err(fail)?.file_name();
@@ -104,23 +102,23 @@ impl Folder {
 
     /// An error if something else is in the place of `checkpoint.safetensors`: renaming would
     /// replace a link, too.
-    pub(super) fn check_published(&self) -> Result<(), Failure> {
+    pub(super) fn check_published(&self) -> Result<(), NotWritten> {
         let path = self.published();
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
             let source = io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "what is in its place is no regular file",
             );
-            return Err(Failure::Write { path, source });
+            return Err(NotWritten { path, source });
         }
         Ok(())
     }
 
     /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system
     /// has no second names.
-    pub(super) fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
+    pub(super) fn publish(&self, checkpoint: &Path) -> Result<(), NotWritten> {
         let (path, temporary) = (self.published(), self.path(&half_published()));
-        let fail = |source| Failure::Write { path: path.clone(), source };
+        let fail = |source| NotWritten { path: path.clone(), source };
         self.check_published()?;
         self.remove(&half_published())?;
         let is_link = checkpoint.is_symlink();
@@ -141,11 +139,7 @@ impl Folder {
 
     /// Writes a file, whole or not at all, and prints its path.
     pub(super) fn write(&self, name: &str, what: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.path(name);
-        let fail = |source| Failure::Write { path: path.clone(), source };
-        whole_file::write(&path, |file| file.write_all(bytes)).map_err(fail)?;
-        say!("{what:<15} {}", path.display());
-        Ok(())
+        Ok(files::write(&self.path(name), what, bytes)?)
     }
 }
 

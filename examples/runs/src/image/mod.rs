@@ -24,8 +24,6 @@ pub use conduct::{Keep, Policy};
 pub use evaluation::{Levels, likelihood};
 pub use failure::{Failure, report};
 pub use folder::Folder;
-pub use memory::keep_memory;
-pub use mimalloc::MiMalloc;
 pub use model::{ImageConfig, read_config};
 pub use plan::{Defaults, Plan};
 pub use results::{Results, write_evaluation, write_samples};

@@ -212,7 +212,7 @@ impl<'a, C: ImageConfig> Run<'a, C> {
         let path = saved.map_err(|error| self.failed_save(error))?;
         trainer.mark_saved();
         self.saved = trainer.step_count();
-        self.folder.publish(&path)
+        Ok(self.folder.publish(&path)?)
     }
 
     /// Saves. If the disk refuses, perhaps only for now, this is reported, and the run goes on.
@@ -250,7 +250,7 @@ impl<'a, C: ImageConfig> Run<'a, C> {
         let added = self.checkpoints.add(trainer.step_count(), &checkpoint);
         let published = added
             .map_err(|error| self.failed_save(error))
-            .and_then(|path| self.folder.publish(&path));
+            .and_then(|path| Ok(self.folder.publish(&path)?));
         match published {
             Err(failure) if failure.is_of_folder() => self.save_alone(trainer, &failure),
             published => published,

@@ -1,25 +1,24 @@
-//! What the examples of points in a plane share: what can go wrong, files, the Gaussian that a flow
+//! What the examples of points in a plane share: what can go wrong, the Gaussian that a flow
 //! must beat, and the picture.
 
 mod picture;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn::tensor::Tensor;
 use flowkit::data::table::TableError;
 use flowkit::importance::ImportanceError;
 use flowkit::train::TrainError;
-use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
+use flowkit::{ConfigError, FlowError, ShapeError};
 use nalgebra::DMatrix;
 
 pub use picture::{Row, Window, grid, picture};
 
 use crate::corner::NotDrawn;
+use crate::files::NotWritten;
 use crate::gaussian::{Rows, mean_log_density};
-use crate::{complain, say};
+use crate::complain;
 
 /// Everything that can end the example early.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +26,8 @@ use crate::{complain, say};
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
-    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from
-    /// giving it once more.
-    #[error("cannot write to {}: {source}", path.display())]
-    Write { path: PathBuf, r#source: io::Error },
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
     #[error("cannot make the picture: {reason}")]
     Picture { reason: String },
     #[error(transparent)]
@@ -40,6 +37,8 @@ pub enum Failure {
     Flowkit(#[from] flowkit::Error),
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from
+    /// giving it once more.
     #[error("{}: {source}", path.display())]
     Within { path: PathBuf, r#source: Box<TableError> },
     #[error("{}: {source}", path.display())]
@@ -56,23 +55,6 @@ pub enum Failure {
     Importance(#[from] ImportanceError),
     #[error(transparent)]
     Training(#[from] TrainError),
-}
-
-/// Makes a folder and tries to write there, before anything is computed.
-pub fn create(folder: &Path) -> Result<(), Failure> {
-    let fail = |source| Failure::Write { path: folder.to_path_buf(), source };
-    fs::create_dir_all(folder).map_err(fail)?;
-    tempfile::tempfile_in(folder).map_err(fail)?;
-    Ok(())
-}
-
-/// Writes a file, whole or not at all.
-pub fn write(folder: &Path, name: &str, what: &str, text: &str) -> Result<(), Failure> {
-    let path = folder.join(name);
-    let fail = |source| Failure::Write { path: path.clone(), source };
-    whole_file::write(&path, |file| file.write_all(text.as_bytes())).map_err(fail)?;
-    say!("{what:<15} {}", path.display());
-    Ok(())
 }
 
 /// The points of `x`, `[n, 2]`.

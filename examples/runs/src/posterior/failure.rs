@@ -8,6 +8,7 @@ use flowkit::data::table::TableError;
 use flowkit::train::CheckpointError;
 
 use crate::corner::NotDrawn;
+use crate::files::NotWritten;
 
 /// Everything that can end the example early.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +38,12 @@ pub enum Failure {
         second.display()
     )]
     SameName { first: PathBuf, second: PathBuf, name: String },
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, r#source: io::Error },
     /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from
     /// giving it once more.
-    #[error("cannot write to {}: {source}", path.display())]
-    Write { path: PathBuf, r#source: io::Error },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, r#source: io::Error },
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
     #[error("cannot make a picture: {reason}")]
     Picture { reason: String },
     #[error(transparent)]

@@ -3,31 +3,10 @@
 mod failure;
 mod simulations;
 
-use std::fs;
 use std::path::{Path, PathBuf};
-
-use flowkit::whole_file;
 
 pub use failure::Failure;
 pub use simulations::{Observation, Simulations, bounds, observations};
-
-use crate::say;
-
-/// Makes a folder and tries to write there, before anything is computed.
-pub fn create(folder: &Path) -> Result<(), Failure> {
-    let fail = |source| Failure::Write { path: folder.to_path_buf(), source };
-    fs::create_dir_all(folder).map_err(fail)?;
-    tempfile::tempfile_in(folder).map_err(fail)?;
-    Ok(())
-}
-
-/// Writes a file, whole or not at all, and says so.
-pub fn write(path: &Path, what: &str, text: &str) -> Result<(), Failure> {
-    let fail = |source| Failure::Write { path: path.to_path_buf(), source };
-    whole_file::write(path, |file| file.write_all(text.as_bytes())).map_err(fail)?;
-    say!("{what:<15} {}", path.display());
-    Ok(())
-}
 
 /// The file of an observation's posterior: `posterior.csv` if there is only one.
 pub fn posterior_file(folder: &Path, name: Option<&str>) -> PathBuf {
