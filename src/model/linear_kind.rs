@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::linear::{
-    ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Config, Conv1x1Init,
-};
+use crate::linear::{ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Config, Conv1x1Init};
 
 /// The layers that precede every coupling or autoregressive layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

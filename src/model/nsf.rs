@@ -26,8 +26,8 @@
 //! # Reference
 //! Durkan et al. 2019: "RQ-NSF (C)" and "RQ-NSF (AR)", with the splines on the identity half that
 //! the released code has. Differs: a norm that is initialised from data; the last layers of the
-//! networks are initialised to 0, so each spline is initially the identity. With the same weights, the densities are those of the
-//! library nflows 0.14 (`tests/nsf.rs`).
+//! networks are initialised to 0, so each spline is initially the identity. With the same weights,
+//! the densities are those of the library nflows 0.14 (`tests/nsf.rs`).
 //!
 //! # Example
 //! ```

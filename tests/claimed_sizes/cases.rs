@@ -20,10 +20,10 @@ use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
 use flowkit::{
-    ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config, Conv1x1Init, ConvResNetConfig, ConvStyle,
-    DiagnosisConfig, EncoderConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LayerConfig,
-    MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, Order, OutputActivation, Pattern,
-    PermutationConfig, ResNetConfig, Site, ZeroConvConfig,
+    ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config, Conv1x1Init, ConvResNetConfig,
+    ConvStyle, DiagnosisConfig, EncoderConfig, GatedNetConfig, GlowNetConfig, GradientMemory,
+    LayerConfig, MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, Order, OutputActivation,
+    Pattern, PermutationConfig, ResNetConfig, Site, ZeroConvConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,7 +99,8 @@ fn laws() -> [AnyLawConfig; 6] {
 
 pub fn models() -> Vec<Case> {
     let mut variants = Vec::new();
-    let kinds = [LinearKind::None, LinearKind::Norm, LinearKind::NormAndMatrix(Conv1x1Init::Orthogonal)];
+    let matrix = LinearKind::NormAndMatrix(Conv1x1Init::Orthogonal);
+    let kinds = [LinearKind::None, LinearKind::Norm, matrix];
     for (law, between) in laws().into_iter().zip(kinds.into_iter().cycle()) {
         let config = RealNvpConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law.clone()).with_linear(between);

@@ -214,11 +214,11 @@ impl Table {
     /// | others | standardised |
     ///
     /// Logit and logarithm are chosen only if float32 rounds no value to a bound. Each map is
-    /// standardised. The result is a suggestion: print it, and change what you know
-    /// better, by [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds
-    /// are not 0 and 1. A real column of which many rows have one value, such as rain that is mostly
-    /// 0, is named: its density may grow without limit there, and the likelihood with it. Fit the
-    /// other rows alone. All rows count alike, whatever their weights.
+    /// standardised. The result is a suggestion: print it, and change what you know better, by
+    /// [`Table::set_map`]. No rule finds a column that is circular, or one whose bounds are not 0
+    /// and 1. A real column of which many rows have one value, such as rain that is mostly 0, is
+    /// named: its density may grow without limit there, and the likelihood with it. Fit the other
+    /// rows alone. All rows count alike, whatever their weights.
     ///
     /// ```
     /// use flowkit::data::table::{Column, Table};

@@ -15,10 +15,10 @@ use nalgebra::DMatrix;
 
 pub use picture::{Row, Window, grid, picture};
 
+use crate::complain;
 use crate::corner::NotDrawn;
 use crate::files::NotWritten;
 use crate::gaussian::{Rows, mean_log_density};
-use crate::complain;
 
 /// Everything that can end the example early.
 #[derive(Debug, thiserror::Error)]
