@@ -15,7 +15,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm, CircularSplineConfig};
 //! use flowkit::{
 //!     Bijector, ChainRuleConfig, ElementwiseConfig, LayerConfig, MadeConfig,
