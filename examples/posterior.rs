@@ -36,6 +36,7 @@ use flowkit::flow::diagnose::PlotError;
 use flowkit::law::RationalQuadraticSplineConfig;
 use flowkit::model::maf::MafStep;
 use flowkit::model::{LinearKind, MafConfig};
+use flowkit::train::Schedule;
 use flowkit::train::fit::FitConfig;
 use flowkit::{
     Columns, ColumnsConfig, ConfigError, Embedded, Ensemble, Flow, FlowError, Given,
@@ -75,9 +76,9 @@ struct Args {
     /// Flows of the ensemble, each trained from its own seed
     #[arg(long, default_value_t = 2)]
     members: usize,
-    /// Largest number of epochs of each flow
-    #[arg(long, default_value_t = 200)]
-    epochs: u64,
+    /// Largest number of updates of each flow
+    #[arg(long, default_value_t = 4000)]
+    updates: u64,
     /// Simulations to check the calibration with, which are not trained on
     #[arg(long, default_value_t = 200)]
     held_out: usize,
@@ -125,6 +126,25 @@ fn model(
     Embedded::build(&layers, StandardNormal::new(), shape, &encoder, data, &data.device())
 }
 
+/// Simulations of an update.
+const BATCH: usize = 200;
+
+/// How a flow is trained on so many simulations. The learning rate falls to 0, and the training
+/// ends before if a tenth of the updates, and ten epochs, have gained nothing.
+fn fit(args: &Args, simulations: usize, seed: u64) -> FitConfig {
+    let per_epoch = (simulations as u64 * 9 / 10 / BATCH as u64).max(1);
+    let fit = FitConfig::new();
+    let schedule =
+        Schedule::Cosine { start: fit.warm_up, end: args.updates.max(fit.warm_up + 1), floor: 0.0 };
+    fit.with_epochs(args.updates.div_ceil(per_epoch))
+        .with_steps(Some(args.updates))
+        .with_patience(args.updates.div_ceil(10 * per_epoch).max(10))
+        .with_learning_rate(3e-3)
+        .with_schedule(schedule)
+        .with_batch_size(BATCH)
+        .with_seed(seed)
+}
+
 /// The densities given observations.
 fn given<'a>(
     members: &'a [Model],
@@ -157,13 +177,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         let seed = args.seed.wrapping_add(member);
         device.seed(seed);
         let model = model(args, &parameters, &data, &bounds).map_err(flowkit::Error::from)?;
-        let fit = FitConfig::new()
-            .with_epochs(args.epochs)
-            .with_patience(20)
-            .with_learning_rate(1e-3)
-            .with_batch_size(200)
-            .with_seed(seed);
-        let fitted = fit.fit(model, &(parameters.clone(), data.clone()));
+        let fitted =
+            fit(args, train.data.len(), seed).fit(model, &(parameters.clone(), data.clone()));
         let fitted = fitted.map_err(flowkit::Error::from)?;
         say!("{}", fitted.report);
         reports.push(json!({
@@ -229,6 +244,7 @@ fn check(args: &Args) -> Result<(), Failure> {
     let counts = [
         ("samples", args.samples, 1),
         ("members", args.members, 1),
+        ("updates", usize::try_from(args.updates).unwrap_or(usize::MAX), 1),
         // Coverage is scaled by the range of the true parameters.
         ("held-out", args.held_out, 2),
     ];

@@ -176,7 +176,7 @@ fn simulations() -> TempDir {
     folder
 }
 
-const POSTERIOR: &str = "--simulations simulations.csv --lower -1 --upper 1 --epochs 1 --layers 1 \
+const POSTERIOR: &str = "--simulations simulations.csv --lower -1 --upper 1 --updates 1 --layers 1 \
                          --members 1 --width 4 --samples 5";
 
 #[test]
