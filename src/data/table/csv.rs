@@ -116,7 +116,7 @@ impl<'a> Records<'a> {
 
     /// The line of the last record.
     fn line(&self, position: Option<&Position>) -> u64 {
-        self.lines.from_byte(position.map_or(0, Position::byte))
+        self.lines.at_byte(position.map_or(0, Position::byte))
     }
 }
 

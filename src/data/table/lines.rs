@@ -66,7 +66,7 @@ impl<R: Read> Read for Counted<R> {
 impl Lines {
     /// The first line that is not empty and begins at a byte or behind it. Lines before it are
     /// forgotten.
-    pub fn from_byte(&self, byte: u64) -> u64 {
+    pub fn at_byte(&self, byte: u64) -> u64 {
         let begins = &mut self.0.borrow_mut().begins;
         while begins.len() > 1 && begins[0].0 < byte {
             begins.pop_front();
@@ -87,7 +87,7 @@ mod tests {
             let mut buffer = vec![0; length];
             while source.read(&mut buffer).unwrap() > 0 {}
             for (start, line) in [(0, 1), (1, 4), (6, 5), (9, 7), (12, 9)] {
-                assert_eq!(lines.from_byte(start), line, "from byte {start}");
+                assert_eq!(lines.at_byte(start), line, "from byte {start}");
             }
         }
     }

@@ -95,8 +95,8 @@ impl Scratch {
         let (smallest, rest) = constants.share(axis);
         let (shares, knots) = (self.softmax(axis), &self.knots[axis as usize]);
         let [mut left, mut right, mut own] = [[0.0; VECTOR]; 3];
-        for lane in 0..VECTOR {
-            let index = index[lane] as usize;
+        for (lane, &index) in index.iter().enumerate() {
+            let index = index as usize;
             left[lane] = knots[index][lane];
             right[lane] = knots[index + 1][lane];
             own[lane] = shares[index][lane];
@@ -182,8 +182,8 @@ pub fn found<T: Real, M: MultiplyAdd>(
     let (d, d_slope) = slopes::<T, M>(block, constants, &index, 0);
     let (e, e_slope) = slopes::<T, M>(block, constants, &index, 1);
     let mut s = [0.0; VECTOR];
-    for lane in 0..VECTOR {
-        s[lane] = y.size[lane] / x.size[lane];
+    for (lane, s) in s.iter_mut().enumerate() {
+        *s = y.size[lane] / x.size[lane];
     }
     Found { index, x, y, s, d, e, d_slope, e_slope }
 }

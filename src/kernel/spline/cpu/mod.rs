@@ -82,7 +82,7 @@ impl<T: Real> Kernel for Inverse<'_, T> {
             let block = Block::new(&batch, &constants, first + own.start, own.len());
             let found = found::<T, M>(&block, &constants, Axis::Z, scratch);
             let mut of_x = [0.0; VECTOR];
-            for lane in 0..VECTOR {
+            for (lane, of_x) in of_x.iter_mut().enumerate() {
                 let (d, e, twice) = (found.d[lane], found.e[lane], 2.0 * found.s[lane]);
                 let eta = (block.values[lane] - found.y.left[lane]) / found.y.span[lane];
                 let rest = 1.0 - eta;
@@ -90,7 +90,7 @@ impl<T: Real> Kernel for Inverse<'_, T> {
                 let t = (r * r + twice * twice * eta * rest).sqrt();
                 let (up, down) = (twice * eta, twice * rest);
                 let (over, under) = if r < 0.0 { (t - r, t - r + down) } else { (up, t + r + up) };
-                of_x[lane] = found.x.left[lane] + over / under * found.x.span[lane];
+                *of_x = found.x.left[lane] + over / under * found.x.span[lane];
             }
             block.write(&of_x, &mut x[own]);
         }
