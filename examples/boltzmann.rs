@@ -404,7 +404,7 @@ fn phi4(args: &Args, device: &Device) -> Result<(Value, Plan), Failure> {
     }
     report["observables"] = rows.into();
     (report["kappa"], report["lambda"]) = (kappa.into(), lambda.into());
-    files::write(&args.out.join("two_point.svg"), "picture", &two_point_plot(&own, &chain)?)?;
+    files::write(&args.out.join("two_point.svg"), "picture", two_point_plot(&own, &chain)?)?;
     Ok((report, plan))
 }
 
@@ -431,7 +431,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     Ok(files::write(
         &args.out.join("report.json"),
         "report",
-        &serde_json::to_string_pretty(&report)?,
+        serde_json::to_string_pretty(&report)?,
     )?)
 }
 

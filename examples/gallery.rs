@@ -174,7 +174,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         let points = plane::points(&test.narrow(0, 0, 1500));
         pictures.push((points, row));
     }
-    files::write(&args.out.join("gallery.svg"), "picture", &picture(&pictures)?)?;
+    files::write(&args.out.join("gallery.svg"), "picture", picture(&pictures)?)?;
     let report = serde_json::to_string_pretty(&report)?;
     Ok(files::write(&args.out.join("report.json"), "report", &report)?)
 }

@@ -195,7 +195,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         let samples = posterior.sample(args.samples, args.seed).map_err(flowkit::Error::from)?;
         let values: Vec<f64> = samples.clone().into_data().iter::<f64>().collect();
         let file = posterior_file(&args.out, observation.name.as_deref());
-        files::write(&file, "posterior", &csv(&names, &values))?;
+        files::write(&file, "posterior", csv(&names, &values))?;
         if observation.path == observed[0].path {
             let columns = columns(&samples);
             let sets = [Set { name: "samples", columns: &columns }];
@@ -235,7 +235,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     Ok(files::write(
         &args.out.join("report.json"),
         "report",
-        &serde_json::to_string_pretty(&report)?,
+        serde_json::to_string_pretty(&report)?,
     )?)
 }
 

@@ -298,7 +298,7 @@ impl Job for Fit<'_> {
         Ok(files::write(
             &args.out.join("report.json"),
             "report",
-            &serde_json::to_string_pretty(&report)?,
+            serde_json::to_string_pretty(&report)?,
         )?)
     }
 }

@@ -157,7 +157,7 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     Ok(files::write(
         &args.out.join("report.json"),
         "report",
-        &serde_json::to_string_pretty(&report)?,
+        serde_json::to_string_pretty(&report)?,
     )?)
 }
 
