@@ -36,7 +36,6 @@ use flowkit::flow::diagnose::PlotError;
 use flowkit::law::RationalQuadraticSplineConfig;
 use flowkit::model::maf::MafStep;
 use flowkit::model::{LinearKind, MafConfig};
-use flowkit::train::Schedule;
 use flowkit::train::fit::FitConfig;
 use flowkit::{
     Columns, ColumnsConfig, ConfigError, Embedded, Ensemble, Flow, FlowError, Given,
@@ -132,17 +131,12 @@ const BATCH: usize = 200;
 /// How a flow is trained on so many simulations. The learning rate falls to 0, and the training
 /// ends before if a tenth of the updates, and ten epochs, have gained nothing.
 fn fit(args: &Args, simulations: usize, seed: u64) -> FitConfig {
-    let per_epoch = (simulations as u64 * 9 / 10 / BATCH as u64).max(1);
-    let fit = FitConfig::new();
-    let schedule =
-        Schedule::Cosine { start: fit.warm_up, end: args.updates.max(fit.warm_up + 1), floor: 0.0 };
+    let fit = FitConfig::new().with_batch_size(BATCH).with_learning_rate(3e-3).with_seed(seed);
+    let per_epoch = fit.clone().with_epochs(1).updates(simulations);
     fit.with_epochs(args.updates.div_ceil(per_epoch))
         .with_steps(Some(args.updates))
         .with_patience(args.updates.div_ceil(10 * per_epoch).max(10))
-        .with_learning_rate(3e-3)
-        .with_schedule(schedule)
-        .with_batch_size(BATCH)
-        .with_seed(seed)
+        .with_rate_to_zero(simulations)
 }
 
 /// The densities given observations.

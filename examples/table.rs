@@ -243,7 +243,8 @@ impl Job for Fit<'_> {
             .with_seconds(Some(args.seconds))
             .with_batch_size(args.batch)
             .with_seed(args.seed)
-            .with_learning_rate(2e-3);
+            .with_learning_rate(2e-3)
+            .with_rate_to_zero(train.len());
         // All that the rows can break is found before the fit.
         condition(test)?;
         let gaussian =

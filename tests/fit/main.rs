@@ -2,6 +2,7 @@
 
 mod faults;
 mod saved;
+mod updates;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
@@ -174,17 +175,6 @@ fn patience_ends_it_and_the_best_is_kept() {
     assert!(*means.last().unwrap() < best - 0.01, "{means:?}");
     let nats = fitted.flow.evaluate(held_out.points(&device())).unwrap();
     assert!((nats.nats().iter().sum::<f64>() / 400.0 - best).abs() < 1e-9);
-}
-
-#[test]
-fn steps_and_seconds_end_it() {
-    let data = TwoMoons::new(1000, 0.1, 1);
-    let report = config().with_steps(Some(5)).fit(normal(), &data).unwrap().report;
-    assert_eq!((report.end, report.steps, report.epochs), (FitEnd::Steps, 5, 2));
-    assert_eq!(report.curve.last().unwrap().step, 5);
-    let report = config().with_seconds(Some(1e-9)).fit(normal(), &data).unwrap().report;
-    assert_eq!((report.end, report.steps), (FitEnd::Seconds, 1));
-    assert!(report.seconds > 0.0);
 }
 
 /// Rows of weight 0 are not seen at all, not even where they hold a NaN.

@@ -81,6 +81,41 @@ impl FitConfig {
         self.trainer().check(CONFIG)
     }
 
+    /// Number of examples that [`fit`](Self::fit) holds out of so many, at least 2.
+    pub(super) fn n_held_out(&self, n_examples: usize) -> usize {
+        ((self.held_out * n_examples as f64).round() as usize).clamp(1, n_examples - 1)
+    }
+
+    /// The largest number of updates of [`fit`](Self::fit) on so many examples, if none of them has
+    /// weight 0: those of all epochs, or the limit of updates.
+    pub fn updates(&self, n_examples: usize) -> u64 {
+        if n_examples < 2 {
+            return 0;
+        }
+        let n = n_examples - self.n_held_out(n_examples);
+        let per_epoch = n / self.batch_size.clamp(1, n);
+        let updates = self.epochs.saturating_mul(per_epoch as u64);
+        self.steps.map_or(updates, |steps| steps.min(updates))
+    }
+
+    /// The same, with a learning rate that falls to 0 at the last update of [`fit`](Self::fit) on
+    /// so many examples, by half a cosine after the warm-up. Set the other fields before.
+    ///
+    /// ```
+    /// use flowkit::train::{FitConfig, Schedule};
+    ///
+    /// let config = FitConfig::new().with_epochs(10).with_rate_to_zero(1000);
+    /// assert_eq!(config.updates(1000), 30);
+    /// let config = FitConfig::new().with_batch_size(100).with_rate_to_zero(1000);
+    /// assert_eq!(config.schedule, Schedule::Cosine { start: 100, end: 900, floor: 0.0 });
+    /// ```
+    #[must_use]
+    pub fn with_rate_to_zero(self, n_examples: usize) -> Self {
+        let start = self.warm_up;
+        let end = self.updates(n_examples).max(start.saturating_add(1));
+        self.with_schedule(Schedule::Cosine { start, end, floor: 0.0 })
+    }
+
     /// The configuration of the trainer that the fit uses.
     pub(super) fn trainer(&self) -> TrainerConfig {
         TrainerConfig::new()

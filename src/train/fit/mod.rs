@@ -105,8 +105,7 @@ impl FitConfig {
         self.validate()?;
         let (rows, weights) = weighed(data, TRAIN, 2)?;
         let order = shuffled(rows.len(), self.seed, HELD_OUT_STREAM);
-        let n_held =
-            ((self.held_out * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
+        let n_held = self.n_held_out(rows.len());
         let part = |places: &[usize]| {
             let mut part: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
             part.sort_unstable();
