@@ -112,30 +112,43 @@ fn density(
     Ok(densities)
 }
 
-/// The integral of the density: over ±6 on grids that are halved until that changes it by less than
-/// 2e-5, and from there to ±24, where it varies slowly, on a coarse one.
+/// The integral of the density over ±24: within ±6 and around that, each on grids that are halved
+/// until that changes it by less than 2e-5.
 fn integral(flow: &impl Density<Data = Tensor<2>>, device: &Device) -> Result<f64, FlowError> {
     const INNER: f64 = 6.0;
     const OUTER: f64 = 24.0;
     let over = |points: Tensor<2>, cell: f64| {
         Ok::<f64, FlowError>(density(flow, points)?.iter().sum::<f64>() * cell * cell)
     };
-    let inside = |n: usize| over(grid(n, INNER, device), 2.0 * INNER / n as f64);
-    let (mut n, mut found) = (320, inside(160)?);
-    loop {
-        let finer = inside(n)?;
-        if (finer - found).abs() < 2e-5 || n > 1000 {
-            found = finer;
+    let inside = refined(160, |n| over(grid(n, INNER, device), 2.0 * INNER / n as f64))?;
+    let outside = refined(160, |n| {
+        let frame = grid(n, OUTER, device);
+        let far = (0i64..).zip(plane::points(&frame));
+        let far = far.filter(|(_, [x, y])| x.abs().max(y.abs()) > INNER);
+        let rows: Vec<i64> = far.map(|(row, _)| row).collect();
+        let rows = Tensor::<1, Int>::from_data(rows.as_slice(), device);
+        over(frame.select(0, rows), 2.0 * OUTER / n as f64)
+    })?;
+    Ok(inside + outside)
+}
+
+/// An integral on grids of `n` cells a side, `2n` and so on up to 1280, until one more changes it
+/// by less than 2e-5.
+fn refined(
+    mut n: usize,
+    of_grid: impl Fn(usize) -> Result<f64, FlowError>,
+) -> Result<f64, FlowError> {
+    let mut found = of_grid(n)?;
+    while n < 1000 {
+        n *= 2;
+        let finer = of_grid(n)?;
+        let change = (finer - found).abs();
+        found = finer;
+        if change < 2e-5 {
             break;
         }
-        (n, found) = (2 * n, finer);
     }
-    let frame = grid(240, OUTER, device);
-    let far = plane::points(&frame);
-    let far = (0i64..).zip(far).filter(|(_, [x, y])| x.abs().max(y.abs()) > INNER);
-    let rows: Vec<i64> = far.map(|(row, _)| row).collect();
-    let rows = Tensor::<1, Int>::from_data(rows.as_slice(), device);
-    Ok(found + over(frame.select(0, rows), 2.0 * OUTER / 240.0)?)
+    Ok(found)
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
