@@ -13,8 +13,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrix, Conditioning, Conv1x1, Conv1x1Config, Householder,
-    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNormConfig,
+    ActNormConfig, Bijector, ChannelMatrix, Conditioning, Conv1x1, Conv1x1Config, Conv1x1Init,
+    Householder, HouseholderConfig, Order, Permutation, PermutationConfig, PositionNormConfig,
     tensor::parameter,
 };
 use nalgebra::DMatrix;
@@ -50,6 +50,30 @@ fn permutations_move_bits() {
     let (z, log_det) = permutation.forward(x.clone(), &());
     assert_eq!(log_det.into_scalar::<f32>(), 0.0);
     assert_eq!(permutation.inverse(z, &()).to_data(), x.to_data());
+}
+
+/// A matrix that begins as a permutation moves numbers, and changes none; two of them differ.
+#[test]
+fn a_matrix_can_begin_as_a_permutation() {
+    let device = Device::default();
+    let _turn = seeded(&device, 1);
+    let x = Tensor::<2>::from_data([[1.5f32, -2.0, 4.0, -8.0, 16.0, 32.0, -64.0, 128.0]], &device);
+    let numbers = |x: Tensor<2>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+    let mut orders = Vec::new();
+    for conditioning in
+        [Conditioning::Free, Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }]
+    {
+        let config = Conv1x1Config::new().with_conditioning(conditioning);
+        let conv = layer(&config.with_init(Conv1x1Init::Permutation), [1, 8], &device);
+        let (z, log_det) = conv.forward(x.clone(), &());
+        assert_eq!(log_det.into_scalar::<f32>(), 0.0);
+        let (mut moved, mut given) = (numbers(z), numbers(x.clone()));
+        orders.push(moved.clone());
+        moved.sort_by(f64::total_cmp);
+        given.sort_by(f64::total_cmp);
+        assert_eq!(moved, given, "{conditioning:?}");
+    }
+    assert_ne!(orders[0], orders[1]);
 }
 
 /// A checkpoint carries the order, whatever the model that takes it was built with.
