@@ -9,10 +9,10 @@
 //! ```
 //! Each takes less than a minute on two cores. Expected last line:
 //! `report          out/boltzmann/report.json`. `ln Z` is within three of its stated errors of the
-//! exact value, where that is known; for the lattice, the means of the flow are within two of their
-//! errors of those of a Metropolis chain that the program runs too. The effective size is the
-//! number of independent samples of the target that would do as well, as a share of those of the
-//! flow. Above the printed limit of Pareto k, no figure is reliable.
+//! exact value, where that is known; for the lattice, the means of the flow differ from those of a
+//! Metropolis chain, which the program runs too, by less than two of their errors together. The
+//! effective size is the number of independent samples of the target that would do as well, as a
+//! share of those of the flow. Above the printed limit of Pareto k, no figure is reliable.
 //!
 //! What it teaches: a target, objectives that sample the flow itself, annealing of the temperature,
 //! weights and what they say about the fit, and a network of one's own that respects a symmetry.
@@ -93,7 +93,7 @@ enum Loss {
     Total,
     /// The forward divergence, which covers all modes.
     Forward,
-    /// The variance of the weights.
+    /// The second moment of the weights.
     AlphaTwo,
 }
 

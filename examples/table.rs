@@ -2,7 +2,7 @@
 //! has not seen, samples new rows, and scores the rows of another file.
 //!
 //! ```text
-//! cargo run --release --example table -- --data rows.csv                       40 seconds
+//! cargo run --release --example table -- --data rows.csv                       40 s of fit at most
 //! cargo run --release --example table -- --data rows.csv --given kind          given a column
 //! cargo run --release --example table -- --score out/table --data other.csv    one score a row
 //! cargo run --release --example table -- --help                                everything else
@@ -11,6 +11,10 @@
 //! `samples.csv` with the header of the data, `corner.svg`, and the model: `model.json` and
 //! `model.safetensors`. `--score` writes `scores.csv` to `--out`, with the log-density of each row
 //! in nats; low ones are unusual rows.
+//!
+//! The learning rate falls to 0 with the last of `--epochs`. A fit that ends before, by `--seconds`
+//! or `--patience`, ends at a higher rate: for a large table, raise `--seconds` or lower
+//! `--epochs`.
 //!
 //! The nats of the test are the mean log-density of a row, in the units of the columns, and higher
 //! is better. A flow that is not above the Gaussian has learned nothing beyond it.
@@ -21,7 +25,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,19 +38,20 @@ use flowkit::data::table::{
 };
 use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{LinearKind, MafConfig, MixedNsfConfig, NsfConfig, RealNvpConfig, RowElement};
-use flowkit::train::fit::FitConfig;
+use flowkit::train::fit::{FitConfig, FitSchedule};
 use flowkit::{
     BoxBijector, Boxed, ColumnMap, ColumnsConfig, ConfigError, Context, Continuous, Conv1x1Init,
     Density, Features, Flow, FlowError, IntegerColumns, LayerConfig, LogLikelihood,
     NormalOrUniform, Surjection, Uninit,
 };
+use flowkit_runs::best::best_so_far;
 use flowkit_runs::corner::{self, Set};
 use flowkit_runs::gaussian::{Rows, mean_log_density};
 use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::plane::{self, Failure};
 use flowkit_runs::rows::{self, columns, mean_and_error};
 use flowkit_runs::table_args::{Args, ModelName};
-use flowkit_runs::{files, say, threads, value_name};
+use flowkit_runs::{files, saved_model, say, threads, value_name};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -93,6 +97,7 @@ impl Layers {
 
 /// All that the file of weights does not say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Model {
     maps: ColumnMaps,
     /// The classes of columns of text.
@@ -244,7 +249,7 @@ impl Job for Fit<'_> {
             .with_batch_size(args.batch)
             .with_seed(args.seed)
             .with_learning_rate(2e-3)
-            .with_rate_to_zero(train.len());
+            .with_schedule(FitSchedule::ToZero);
         // All that the rows can break is found before the fit.
         condition(test)?;
         let gaussian =
@@ -256,7 +261,7 @@ impl Job for Fit<'_> {
                 })?;
         let data = (model.numbers(train)?, condition(train)?);
         // The weights of the rows are those of the table.
-        let fitted = fit.fit(flow, &data).map_err(flowkit::Error::from)?;
+        let fitted = fit.fit(flow, &data).or_else(best_so_far)?;
         say!("{}", fitted.report);
         let (flow, seconds) = (fitted.flow, began.elapsed().as_secs_f64());
 
@@ -286,14 +291,14 @@ impl Job for Fit<'_> {
             [Set { name: "data", columns: &data }, Set { name: "samples", columns: &samples }];
         let picture = corner::picture(&names, &sets, None)?;
         files::write(&args.out.join("corner.svg"), "corner plot", picture)?;
-        let description = serde_json::to_string_pretty(model)?;
-        files::write(&args.out.join("model.json"), "model", &description)?;
-        let path = args.out.join("model.safetensors");
+        let path = saved_model::weights(&args.out);
         flow.save(&path).map_err(flowkit::Error::from)?;
         say!("weights         {}", path.display());
+        saved_model::write(&args.out, model)?;
         let report = json!({
             "test_nats": mean, "standard_error": error, "provenance": nats.provenance().to_string(),
             "gaussian_nats": gaussian, "seconds": seconds, "parameters": parameters,
+            "end": fitted.report.end.to_string(),
             "train_rows": train.len(), "test_rows": test.len(), "seed": args.seed,
         });
         Ok(files::write(
@@ -322,7 +327,7 @@ impl Job for Score<'_> {
         C: Features<2>,
         S: Surjection<2, Data = Tensor<2>>,
     {
-        let flow = flow.load(self.folder.join("model.safetensors"));
+        let flow = flow.load(saved_model::weights(self.folder));
         let flow = flow.map_err(flowkit::Error::from)?;
         let x = self.model.numbers(&self.table)?.points(&Device::flex())?;
         // Of the noise of integers.
@@ -426,11 +431,7 @@ fn fit(args: &Args) -> Result<(), Failure> {
 
 fn score(args: &Args, folder: &PathBuf) -> Result<(), Failure> {
     files::create(&args.out)?;
-    let path = folder.join("model.json");
-    let text = fs::read_to_string(&path)
-        .map_err(|source| TableError::Io { path: path.clone(), source })?;
-    let model: Model =
-        serde_json::from_str(&text).map_err(|source| Failure::Description { path, source })?;
+    let model: Model = saved_model::read(folder)?;
     let mut config = CsvConfig::new();
     let names = model.maps.names().chain(model.conditions.iter().flat_map(Conditions::names));
     config.columns = names.map(str::to_owned).collect();

@@ -39,6 +39,32 @@ fn gaussians_have_their_closed_forms() {
     }
 }
 
+/// Squares and sums of the largest and the smallest numbers of float64 are not formed.
+#[test]
+fn means_hold_over_the_whole_range() {
+    let weights = LogWeights::new(vec![0.0; 40]).unwrap();
+    let chain = weights.chain(0);
+    let signs = |unit: f64| (0..40).map(|i| if i % 4 == 0 { -unit } else { unit }).collect();
+    let ones: Vec<f64> = signs(1.0);
+    let (mean, along) = (weights.mean(&ones).unwrap(), chain.mean(&ones).unwrap());
+    assert!((mean.value - 0.5).abs() < 1e-15 && mean.standard_error > 0.1, "{mean}");
+    for unit in [f64::MAX, f64::MAX / 2.0, 1e200, f64::from_bits(64)] {
+        let values: Vec<f64> = signs(unit);
+        for (found, expected) in
+            [(weights.mean(&values).unwrap(), mean), (chain.mean(&values).unwrap(), along)]
+        {
+            assert!((found.value / unit - expected.value).abs() < 0.02, "{unit}: {found:?}");
+            let error = found.standard_error / unit - expected.standard_error;
+            assert!(error.abs() < 0.02, "{unit}: {found:?}");
+        }
+        let all = vec![unit; 40];
+        assert!((weights.mean(&all).unwrap().value / unit - 1.0).abs() < 1e-12);
+        assert_eq!(chain.mean(&all).unwrap().value, unit);
+    }
+    let zero = weights.mean(&[0.0; 40]).unwrap();
+    assert_eq!((zero.value, zero.standard_error), (0.0, 0.0));
+}
+
 /// Over repetitions, estimates scatter as their standard errors say.
 #[test]
 fn errors_are_those_of_repetitions() {

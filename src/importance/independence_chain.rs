@@ -19,7 +19,7 @@
 //! 2019 (with a flow as the proposal).
 
 use super::error::ImportanceError;
-use super::estimate::Estimate;
+use super::estimate::{Estimate, largest_magnitude};
 use crate::random::draw::{generator, unit};
 
 /// Separates the chain's random numbers from others of the same seed.
@@ -86,8 +86,9 @@ impl IndependenceChain {
         if let Some(&sample) = self.states.iter().find(|&&state| !values[state].is_finite()) {
             return Err(ImportanceError::Value { sample, found: values[sample] });
         }
+        let unit = largest_magnitude(self.states.iter().map(|&state| values[state]));
         let of = |states: &[usize]| {
-            states.iter().map(|&state| values[state]).sum::<f64>() / states.len() as f64
+            states.iter().map(|&state| values[state] / unit).sum::<f64>() / states.len() as f64
         };
         let batches = self.states.len().isqrt();
         let means: Vec<f64> =
@@ -95,6 +96,7 @@ impl IndependenceChain {
         let centre = means.iter().sum::<f64>() / batches as f64;
         let variance = means.iter().map(|mean| (mean - centre).powi(2)).sum::<f64>()
             / (batches * (batches - 1)) as f64;
-        Ok(Estimate { value: of(&self.states), standard_error: variance.sqrt() })
+        let estimate = Estimate { value: of(&self.states), standard_error: variance.sqrt() };
+        Ok(estimate.of_unit(unit))
     }
 }

@@ -8,16 +8,16 @@
 //!   its standard error     √(Σ w̄² (f − μ̂)²)                           delta method
 //! ```
 //! # Numerics
-//! Weights are taken relative to the largest one, so nothing overflows. A weight of 0 has the
-//! log-weight `−∞`. The standard errors are those of independent samples, and are themselves
-//! estimates: they are too small where the effective sample size is small, as
-//! [`LogWeights::pareto_k`] reports.
+//! Weights are taken relative to the largest one, and values to the largest magnitude among them,
+//! so nothing overflows. A weight of 0 has the log-weight `−∞`. The standard errors are those of
+//! independent samples, and are themselves estimates: they are too small where the effective sample
+//! size is small, as [`LogWeights::pareto_k`] reports.
 //!
 //! # Reference
 //! Kish 1965 §8.2; Owen 2013 §9.2 and §9.3; Vehtari, Simpson, Gelman, Yao & Gabry 2024 (Pareto k).
 
 use super::error::ImportanceError;
-use super::estimate::Estimate;
+use super::estimate::{Estimate, largest_magnitude};
 use super::independence_chain::IndependenceChain;
 use super::pareto::{self, ParetoK};
 
@@ -126,9 +126,11 @@ impl LogWeights {
         self.check_values(values)?;
         ImportanceError::at_least("a mean", 2, values.len())?;
         let pairs = || self.normalised.iter().zip(values).filter(|(weight, _)| **weight > 0.0);
+        let unit = largest_magnitude(pairs().map(|(_, value)| *value));
+        let pairs = || pairs().map(|(weight, value)| (weight, value / unit));
         let mean: f64 = pairs().map(|(weight, value)| weight * value).sum();
         let variance: f64 = pairs().map(|(weight, value)| (weight * (value - mean)).powi(2)).sum();
-        Ok(Estimate { value: mean, standard_error: variance.sqrt() })
+        Ok(Estimate { value: mean, standard_error: variance.sqrt() }.of_unit(unit))
     }
 
     /// How heavy the tail of the weights is.

@@ -10,7 +10,7 @@ use flowkit::data::{Batches, Images, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{
-    CurvePoint, FitData, FitDataError, FitEnd, FitReport, Progress, Weighted,
+    CurvePoint, FitData, FitDataError, FitEnd, FitReport, FitSchedule, Progress, Weighted,
 };
 use flowkit::train::{
     CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,

@@ -7,8 +7,10 @@
 //! | [`corner`] | a plot of every pair of columns |
 //! | [`gaussian`] | the normal distribution that a flow must beat |
 //! | [`posterior`] | posteriors from simulations: tables, observations |
+//! | [`best`] | what a fit that failed had learnt |
 //! | [`rows`] | rows of a table: columns, a mean with its error, samples as a CSV text |
 //! | [`files`] | files that are written whole, and the folder of a run |
+//! | [`saved_model`] | the folder of a saved model |
 //! | [`table_args`] | the flags of the example `table` |
 //! | [`plane`] | points of a plane: a picture and a Gaussian to compare with |
 //! | [`boltzmann`] | unnormalised densities, and what is known about them |
@@ -31,6 +33,7 @@
 //! Results           the files of a run that is finished
 //! ```
 
+pub mod best;
 pub mod boltzmann;
 pub mod console;
 pub mod corner;
@@ -44,6 +47,7 @@ pub mod memory;
 pub mod plane;
 pub mod posterior;
 pub mod rows;
+pub mod saved_model;
 pub mod signals;
 pub mod table_args;
 pub mod threads;

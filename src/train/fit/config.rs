@@ -1,6 +1,7 @@
 //! Configuration of a fit.
 
 use super::progress::Progress;
+use super::schedule::FitSchedule;
 use crate::bijector::replay::GradientMemory;
 use crate::error::ConfigError;
 use crate::tensor::limit::MOST_SIZE;
@@ -36,8 +37,8 @@ config! {
         pub learning_rate: f64 = 1e-3,
         /// Number of updates until the learning rate is reached.
         pub warm_up: u64 = 100,
-        /// Schedule of the learning rate after that.
-        pub schedule: Schedule = Schedule::Constant,
+        /// The learning rate after the warm-up; a [`Schedule`] becomes one by `into`.
+        pub schedule: FitSchedule = FitSchedule::Given(Schedule::Constant),
         /// Bound on the global norm of the gradient of the loss, which is in nats per example. A
         /// larger gradient is scaled to it.
         pub max_norm: f64 = 1.0,
@@ -78,7 +79,8 @@ impl FitConfig {
         }
         let share = self.held_out > 0.0 && self.held_out < 1.0;
         ConfigError::within(CONFIG, "held_out", "(0, 1)", self.held_out, share)?;
-        self.trainer().check(CONFIG)
+        // The schedule of every number of updates is legal if that of one is.
+        self.trainer(1).check(CONFIG)
     }
 
     /// Number of examples that [`fit`](Self::fit) holds out of so many, at least 2.
@@ -88,41 +90,34 @@ impl FitConfig {
 
     /// The largest number of updates of [`fit`](Self::fit) on so many examples, if none of them has
     /// weight 0: those of all epochs, or the limit of updates.
+    ///
+    /// ```
+    /// use flowkit::train::FitConfig;
+    ///
+    /// // 100 examples are held out. The others make 3 whole batches of 256 in each epoch.
+    /// assert_eq!(FitConfig::new().with_epochs(10).updates(1000), 30);
+    /// ```
     pub fn updates(&self, n_examples: usize) -> u64 {
         if n_examples < 2 {
             return 0;
         }
-        let n = n_examples - self.n_held_out(n_examples);
-        let per_epoch = n / self.batch_size.clamp(1, n);
+        self.updates_of(n_examples - self.n_held_out(n_examples))
+    }
+
+    /// The largest number of updates on so many examples to train on, at least 1.
+    pub(super) fn updates_of(&self, n_train: usize) -> u64 {
+        let per_epoch = n_train / self.batch_size.clamp(1, n_train);
         let updates = self.epochs.saturating_mul(per_epoch as u64);
         self.steps.map_or(updates, |steps| steps.min(updates))
     }
 
-    /// The same, with a learning rate that falls to 0 at the last update of [`fit`](Self::fit) on
-    /// so many examples, by half a cosine after the warm-up. Set the other fields before.
-    ///
-    /// ```
-    /// use flowkit::train::{FitConfig, Schedule};
-    ///
-    /// let config = FitConfig::new().with_epochs(10).with_rate_to_zero(1000);
-    /// assert_eq!(config.updates(1000), 30);
-    /// let config = FitConfig::new().with_batch_size(100).with_rate_to_zero(1000);
-    /// assert_eq!(config.schedule, Schedule::Cosine { start: 100, end: 900, floor: 0.0 });
-    /// ```
-    #[must_use]
-    pub fn with_rate_to_zero(self, n_examples: usize) -> Self {
-        let start = self.warm_up;
-        let end = self.updates(n_examples).max(start.saturating_add(1));
-        self.with_schedule(Schedule::Cosine { start, end, floor: 0.0 })
-    }
-
-    /// The configuration of the trainer that the fit uses.
-    pub(super) fn trainer(&self) -> TrainerConfig {
+    /// The configuration of the trainer that a fit of so many updates uses.
+    pub(super) fn trainer(&self, updates: u64) -> TrainerConfig {
         TrainerConfig::new()
             .with_seed(self.seed)
             .with_learning_rate(self.learning_rate)
             .with_warm_up(self.warm_up)
-            .with_schedule(self.schedule)
+            .with_schedule(self.schedule.over(self.warm_up, updates))
             .with_max_norm(self.max_norm)
             .with_optimizer(self.optimizer)
             .with_ema(self.ema)

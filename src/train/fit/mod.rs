@@ -29,6 +29,7 @@ mod fitted;
 mod flow;
 mod progress;
 mod report;
+mod schedule;
 
 use std::time::Instant;
 
@@ -42,6 +43,7 @@ pub use fitted::Fitted;
 pub use flow::{BatchOf, FitFlow, FitInit};
 pub use progress::Progress;
 pub use report::{CurvePoint, FitEnd, FitReport};
+pub use schedule::FitSchedule;
 
 use data::weighed;
 use examples::Examples;
@@ -158,7 +160,7 @@ impl FitConfig {
         let plain = device(&flow).without_autodiff();
         train.check(&flow, &plain)?;
         held_out.check(&flow, &plain)?;
-        let trainer = Trainer::new(flow.train(), self.trainer())?;
+        let trainer = Trainer::new(flow.train(), self.trainer(self.updates_of(train.len())))?;
         let device = device(trainer.model());
         Course { config: self, train, held_out, order, trainer, device, began }.run()
     }

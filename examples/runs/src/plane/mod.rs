@@ -43,6 +43,11 @@ pub enum Failure {
     Within { path: PathBuf, r#source: Box<TableError> },
     #[error("{}: {source}", path.display())]
     Description { path: PathBuf, r#source: serde_json::Error },
+    #[error(
+        "{}: not the weights that `model.json` beside it was written with; fit again",
+        path.display()
+    )]
+    OtherWeights { path: PathBuf },
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
