@@ -78,7 +78,7 @@ struct Args {
     #[arg(long, default_value_t = 2)]
     members: usize,
     /// Largest number of updates of each flow
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 3000)]
     updates: u64,
     /// Simulations to check the calibration with, which are not trained on
     #[arg(long, default_value_t = 200)]

@@ -28,6 +28,12 @@ pub(crate) fn without_graph<M: Module>(module: &M) -> M {
     module.clone().no_grad()
 }
 
+/// Frees what is left of graphs that no backward pass has used: see [`without_graph`].
+#[cfg(feature = "testing")]
+pub(crate) fn free_unused(device: &Device) {
+    Tensor::<1>::ones([1], device).require_grad().sum().backward();
+}
+
 struct Touch;
 
 impl ModuleVisitor for Touch {

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
+use burn::tensor::DType;
+
 use super::conformance::Conformance;
 use super::context::SampleContext;
 use super::failure::{Failure, Fault, Setting};
@@ -10,6 +12,7 @@ use super::{
     evaluation, finite, gradients, independence, initialization, layers, log_det, moves, precision,
     records, repeats, replay, round_trip, shapes, training,
 };
+use crate::tensor::graph::free_unused;
 
 /// One promise of a bijector. The functions of the same names in the parent module are the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,8 +70,20 @@ impl Check {
         Self::Layers,
     ];
 
-    /// Runs this check.
+    /// Runs this check. Most checks use no gradient; what their graphs have in memory would stay there
+    /// through the checks that follow, and a GPU's allocator would search through all of it.
     pub(super) fn run<const D: usize, C: SampleContext>(
+        self,
+        of: &Conformance<D, C>,
+    ) -> Result<Outcome, Failure> {
+        let outcome = self.check(of);
+        for dtype in [DType::F32, DType::F64] {
+            free_unused(&of.device_for(dtype));
+        }
+        outcome
+    }
+
+    fn check<const D: usize, C: SampleContext>(
         self,
         of: &Conformance<D, C>,
     ) -> Result<Outcome, Failure> {
