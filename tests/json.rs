@@ -39,7 +39,7 @@ fn training() -> Vec<Example> {
 fn choices() -> Vec<Example> {
     let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
     let fit = FitConfig::new()
-        .with_schedule(Schedule::Cosine { start: 3, end: 9, floor: 0.1 })
+        .with_schedule(Schedule::Cosine { start: 3, end: 9, floor: 0.1 }.into())
         .with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 })
         .with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }))
         .with_gradient_memory(reversible);
