@@ -10,7 +10,7 @@
 //! `--upper`, and columns `data_*`, what the simulator made of them. An observation has the
 //! same columns `data_*` and one row. With `--observations DIR` in place of `--observation`, there
 //! is a posterior for each file `observation*.csv` below a folder. Expected last line:
-//! `report          out/posterior/report.json`, after about a minute for 10,000 simulations.
+//! `report          out/posterior/report.json`, in less than a minute for 10,000 simulations.
 //!
 //! | file | contents |
 //! |---|---|
