@@ -187,7 +187,12 @@ where
     say!("ln Z            {log_z}, {truth}");
     say!("effective size  {:.3} of the samples", weights.effective_share());
     say!("acceptance      {:.3}", chain.acceptance_rate());
-    say!("Pareto k        {:.3}, reliable up to {:.2}", k.k, k.threshold());
+    let limit = k.threshold();
+    if k.is_reliable() {
+        say!("Pareto k        {:.3}, reliable up to {limit:.2}", k.k);
+    } else {
+        say!("Pareto k        {:.3}, above {limit:.2}: no figure is reliable, raise --steps", k.k);
+    }
     let report = json!({
         "log_z": log_z.value, "log_z_standard_error": log_z.standard_error, "exact_log_z": exact,
         "effective_share": weights.effective_share(), "acceptance": chain.acceptance_rate(),

@@ -346,6 +346,12 @@ fn described(args: &Args, table: &Table) -> Vec<String> {
     if !args.columns.is_empty() {
         return args.columns.clone();
     }
+    for column in table.columns() {
+        let (name, is_text) = (&column.name, matches!(column.values, Values::Texts { .. }));
+        if is_text && !args.given.contains(name) {
+            say!("left out        {name}: text, which --columns or --given takes");
+        }
+    }
     let numbers = table.columns().iter().filter(|column| {
         matches!(column.values, Values::Numbers(_)) && !args.given.contains(&column.name)
     });

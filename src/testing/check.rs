@@ -70,8 +70,8 @@ impl Check {
         Self::Layers,
     ];
 
-    /// Runs this check. Most checks use no gradient; what their graphs have in memory would stay there
-    /// through the checks that follow, and a GPU's allocator would search through all of it.
+    /// Runs this check. Most checks use no gradient; what their graphs have in memory would stay
+    /// there through the checks that follow, and a GPU's allocator would search through all of it.
     pub(super) fn run<const D: usize, C: SampleContext>(
         self,
         of: &Conformance<D, C>,

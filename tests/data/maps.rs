@@ -139,7 +139,7 @@ fn texts_become_classes() {
     assert_eq!(coded.numbers("kind").unwrap(), [2.0, 0.0, 2.0, 1.0]);
     let mut maps = coded.column_maps().unwrap();
     coded.set_integer_map(&mut maps, "kind", ColumnMap::class(3)).unwrap();
-    assert!(maps.to_string().starts_with("kind  3 classes, dequantized"), "{maps}");
+    assert!(maps.to_string().starts_with("kind  3 classes, to be dequantized"), "{maps}");
     coded.check_maps(&maps).unwrap();
     let few = coded.set_integer_map(&mut maps, "kind", ColumnMap::class(2)).unwrap_err();
     assert!(few.to_string().starts_with("row 1: "), "{few}");

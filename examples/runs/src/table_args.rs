@@ -74,7 +74,9 @@ fn bounds(text: &str) -> Result<(String, f64, f64), String> {
         let (lower, upper) = ends.split_once(':')?;
         Some((name.to_owned(), lower.parse().ok()?, upper.parse().ok()?))
     });
-    parts.ok_or_else(|| "expected NAME=LOWER:UPPER, such as share=0:1".into())
+    parts
+        .filter(|(_, lower, upper)| lower < upper)
+        .ok_or_else(|| "expected NAME=LOWER:UPPER with LOWER below UPPER, such as share=0:1".into())
 }
 
 /// A flow by its name.

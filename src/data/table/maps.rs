@@ -146,7 +146,7 @@ impl fmt::Display for ColumnMaps {
                 ColumnMap::Circular { lower, upper } => format!("circle [{lower}, {upper})"),
                 ColumnMap::Class { n } => format!("{n} classes"),
             };
-            let noise = if column.integer { ", dequantized" } else { "" };
+            let noise = if column.integer { ", to be dequantized" } else { "" };
             let ColumnChoice { name, distinct, reason, .. } = column;
             write!(
                 f,
@@ -228,7 +228,7 @@ impl Table {
     /// let maps = Table::new(vec![price, rooms])?.column_maps()?;
     /// let report = maps.to_string();
     /// assert!(report.starts_with("price  logarithm above 0 (above 0; skewness 1.13"));
-    /// let rooms = "rooms  logit in (1, 5), dequantized (integers from 1 to 4; 3 values in ";
+    /// let rooms = "rooms  logit in (1, 5), to be dequantized (integers from 1 to 4; 3 values in ";
     /// assert!(report.lines().nth(1).is_some_and(|line| line.starts_with(rooms)));
     /// # Ok::<(), flowkit::data::table::TableError>(())
     /// ```
