@@ -123,6 +123,7 @@ pub mod quantize;
 pub mod random;
 pub mod reshape;
 mod result;
+pub mod state_dict;
 pub mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -13,6 +13,7 @@ pub mod limit;
 pub(crate) mod marked_module;
 pub(crate) mod moments;
 pub mod parameter;
+pub(crate) mod parameter_path;
 pub mod per_example;
 pub(crate) mod probit;
 pub mod root;

@@ -21,9 +21,9 @@ use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
-use super::parameter_path::ParameterPath;
 use crate::error::ConfigError;
 use crate::kernel::moving_average;
+use crate::tensor::parameter_path::ParameterPath;
 
 /// Largest number of updates of a run. Decays and schedules are computed in float64, which
 /// distinguishes integers up to 2⁵³.

@@ -20,10 +20,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::error::TrainError;
-use super::parameter_path::ParameterPath;
 use crate::error::ConfigError;
 use crate::kernel::global_norm as global_norm_kernel;
 use crate::kernel::global_norm::plain::{scaled, sum_of_squares, widened};
+use crate::tensor::parameter_path::ParameterPath;
 
 /// The L2 norm of all gradients of `module`, shape `[1]`.
 ///

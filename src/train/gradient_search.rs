@@ -27,11 +27,11 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 use super::non_finite_place::NonFinitePlace;
-use super::parameter_path::ParameterPath;
 use crate::bijector::replay::parameter_gradients;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::constant;
+use crate::tensor::parameter_path::ParameterPath;
 use crate::tensor::per_example::weighted_mean;
 
 /// A layer or another part of the model, in the order of the forward pass.

@@ -26,7 +26,7 @@ use burn::tensor::{DType, FloatDType, Tensor};
 use super::checkpoint::moments;
 use super::error::TrainError;
 use super::gradient::device_error;
-use super::parameter_path::ParameterPath;
+use crate::tensor::parameter_path::ParameterPath;
 
 /// The smallest `ε` of an optimizer.
 const EPSILON: f64 = 1e-8;

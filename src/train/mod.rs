@@ -46,7 +46,6 @@ pub mod non_finite;
 pub mod non_finite_place;
 pub mod objective;
 pub mod optimizer;
-mod parameter_path;
 pub mod precision;
 mod read_together;
 mod saved_flow;

@@ -17,7 +17,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::error::TrainError;
 use super::gradient::device_error;
-use super::parameter_path::ParameterPath;
+use crate::tensor::parameter_path::ParameterPath;
 
 /// Whether a parameter of the model occurs at several places. Only the values of such parameters
 /// are copied to the host.

@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use super::parameter_path::ParameterPath;
 use crate::tensor::finite::all_finite;
+use crate::tensor::parameter_path::ParameterPath;
 
 /// The path of the first parameter, in the order of the module, that contains NaN or an infinity.
 /// One device-to-host copy per parameter.

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 13] = [
     &["coupling", "autoregressive", "prior", "encoder"],
     &["any_layer"],
     &["flow"],
-    &["quantize", "data", "importance", "calibration"],
+    &["quantize", "data", "importance", "calibration", "state_dict"],
     &["train"],
     &["model"],
     &["testing"],

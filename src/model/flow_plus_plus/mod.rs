@@ -11,6 +11,7 @@
 //! |---|---|---|---|---|---|---|
 //! | [`FlowPlusPlusConfig::tiny`] | 3x32x32 | squeeze, channels 2; checkerboard 2 | 16 | 1 | 4 | 243,872 |
 //! | [`FlowPlusPlusConfig::small`] | 3x32x32 | checkerboard 4; squeeze, channels 2; checkerboard 3 | 32 | 2 | 8 | 1,716,336 |
+//! | [`FlowPlusPlusConfig::digits`] | 1x28x28 | as `small` | 32 | 2 | 4 | 741,280 |
 //! | [`FlowPlusPlusConfig::cifar10`] | 3x32x32 | stripes 4; squeeze, channels 2; stripes 3 | 96 | 10 | 32 | 31,443,440 |
 //! | [`FlowPlusPlusConfig::cifar10_uniform`] | | the same | 104 | 10 | 32 | 32,324,408 |
 //! | [`FlowPlusPlusConfig::cifar10_affine`] | | the same | 108 | 10 | affine | 32,045,708 |
@@ -26,7 +27,7 @@
 //! [`Density`](crate::Density).
 //!
 //! # Reference
-//! Ho et al. 2019. All models but `tiny` and `small` follow the released code layer by layer, with
+//! Ho et al. 2019. All models but `tiny`, `small` and `digits` follow the released code layer by layer, with
 //! two exceptions. The order of parameters within a layer differs. The initialisation of positions
 //! that are nearly constant in the first batch, such as a dark border, differs too: the released
 //! code enlarges their noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small`

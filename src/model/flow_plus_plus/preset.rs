@@ -14,6 +14,8 @@ pub enum FlowPlusPlusPreset {
     Tiny,
     /// The CIFAR-10 model at a size for a single machine.
     Small,
+    /// A model of MNIST's digits for a single machine.
+    Digits,
     /// The paper's CIFAR-10 model.
     Cifar10,
     /// The paper's model of 32x32 ImageNet.
@@ -42,9 +44,10 @@ impl Display for FlowPlusPlusPreset {
 
 impl FlowPlusPlusPreset {
     /// All presets.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tiny,
         Self::Small,
+        Self::Digits,
         Self::Cifar10,
         Self::ImageNet32,
         Self::ImageNet64,
@@ -56,6 +59,7 @@ impl FlowPlusPlusPreset {
         match self {
             Self::Tiny => "tiny",
             Self::Small => "small",
+            Self::Digits => "digits",
             Self::Cifar10 => "cifar10",
             Self::ImageNet32 => "imagenet32",
             Self::ImageNet64 => "imagenet64",
@@ -69,6 +73,7 @@ impl FlowPlusPlusPreset {
         match self {
             Self::Tiny => FlowPlusPlusConfig::tiny(),
             Self::Small => FlowPlusPlusConfig::small(),
+            Self::Digits => FlowPlusPlusConfig::digits(),
             Self::Cifar10 => FlowPlusPlusConfig::cifar10(),
             Self::ImageNet32 => FlowPlusPlusConfig::imagenet32(),
             Self::ImageNet64 => FlowPlusPlusConfig::imagenet64(),
@@ -113,6 +118,10 @@ impl FlowPlusPlusPreset {
             Self::Small => {
                 config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0))
             }
+            Self::Digits => {
+                let config = config.with_norm_unit(GradientUnit::BitsPerDim);
+                config.with_ema(EmaDecay::Warmed(0.999))
+            }
             Self::Cifar10 => released(3e-4, 2000),
             Self::ImageNet32 => {
                 let config = released(1e-3, 5000).with_ema(EmaDecay::Constant(0.999222));
@@ -128,6 +137,7 @@ impl FlowPlusPlusPreset {
     pub fn batch_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 16,
+            Self::Digits => 32,
             Self::Cifar10 => 64,
             Self::ImageNet32 => 32,
             Self::ImageNet64 => 72,
@@ -140,6 +150,7 @@ impl FlowPlusPlusPreset {
     pub fn start_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 64,
+            Self::Digits => 256,
             Self::Cifar10 => 128,
             Self::ImageNet32 => 32,
             Self::ImageNet64 => 72,

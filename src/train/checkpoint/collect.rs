@@ -7,9 +7,9 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use super::super::checkpoint_error::CheckpointError;
-use super::super::parameter_path::ParameterPath;
 use super::section::{Blob, StoredModule, StoredTensor, Tensors, stored_dtype};
 use super::{architecture, identity};
+use crate::tensor::parameter_path::ParameterPath;
 
 /// Reads all parameters of `module`, and its architecture; `section` is used only in errors.
 pub(super) fn collect<M: Module>(

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Int, Tensor};
 
-use super::super::parameter_path::ParameterPath;
+use crate::tensor::parameter_path::ParameterPath;
 
 /// Path and id of each parameter, in the order of the module.
 pub(super) fn identities<M: Module>(module: &M) -> Vec<(String, ParamId)> {

@@ -22,9 +22,9 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_pack::{Reader, Scalar};
 
 use super::super::checkpoint_error::CheckpointError;
-use super::super::parameter_path::ParameterPath;
 use super::super::state_fault::StateFault;
 use super::{identity, moments};
+use crate::tensor::parameter_path::ParameterPath;
 
 /// The part in which burn stores the number of axes.
 const RANK: &str = "__rank";

@@ -9,9 +9,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, BoolStore, DType, Int, Tensor};
 
 use super::super::checkpoint_error::CheckpointError;
-use super::super::parameter_path::ParameterPath;
 use super::section::{StoredModule, StoredTensor, Tensors, burn_dtype};
 use super::{architecture, identity};
+use crate::tensor::parameter_path::ParameterPath;
 
 /// What is restored.
 #[derive(Debug, Clone, Copy, PartialEq)]

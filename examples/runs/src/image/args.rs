@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use flowkit::data::image_folder::Labelling;
+use flowkit::data::mnist::{self, ImageShape};
 use flowkit::data::{self, Augmentation, Batches, Split};
 use flowkit::train::{Checkpoint, EmaDecay, NonFinite, TrainerConfig};
 use flowkit::{FlowError, GradientMemory};
@@ -292,14 +293,20 @@ impl RunArgs {
 
     /// The images for a model of shape `[C, H, W]`. Only folders of images come in the model's
     /// size.
-    fn read(&self, source: &Source, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
+    fn read(&self, source: &Source, shape: [usize; 3]) -> Result<Split, Failure> {
         let mut split = match (source, source.path()) {
             (_, Some(folder)) => {
                 // As the user wrote it, for the messages.
                 let named = self.data.as_deref().unwrap_or(folder);
-                match [height, width] {
-                    [32, 32] => data::read(named)?,
-                    size => data::image_folder::read_dir(named, size, Labelling::Nothing)?,
+                match shape {
+                    [_, 32, 32] => data::read(named)?,
+                    digits if digits == ImageShape::Original.shape() => {
+                        mnist::read_dir(named, ImageShape::Original)?
+                    }
+                    [_, height, width] => {
+                        let size = [height, width];
+                        data::image_folder::read_dir(named, size, Labelling::Nothing)?
+                    }
                 }
             }
             (Source::Download, _) => download()?,

@@ -3,20 +3,20 @@
 /// The field names, indices and variant names between the root of a module and one of its
 /// parameters.
 #[derive(Debug, Default)]
-pub(super) struct ParameterPath(Vec<String>);
+pub(crate) struct ParameterPath(Vec<String>);
 
 impl ParameterPath {
-    pub(super) fn enter(&mut self, name: &str) {
+    pub(crate) fn enter(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
 
-    pub(super) fn exit(&mut self) {
+    pub(crate) fn exit(&mut self) {
         self.0.pop();
     }
 
     /// The segments joined by dots, as burn's own records name parameters; empty if the module is a
     /// bare parameter.
-    pub(super) fn join(&self) -> String {
+    pub(crate) fn join(&self) -> String {
         self.0.join(".")
     }
 }
