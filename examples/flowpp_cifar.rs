@@ -30,13 +30,14 @@ use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split, 
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, FlowPlusPlusPreset,
+    authors,
 };
 use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
 use flowkit::{BitsPerDim, Density, Mixing};
 use flowkit_runs::image::{
-    Defaults, Failure, Folder, Levels, Run, RunArgs, Setting, Setup, likelihood, read_config,
-    write_evaluation, write_samples,
+    Defaults, Failure, Folder, Levels, Run, RunArgs, Setting, Setup, Task, likelihood,
+    likelihood_shown, read_config, write_evaluation, write_samples,
 };
 use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::{image, say, value_name};
@@ -48,8 +49,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128
-    /// [default: tiny]
+    /// tiny, small, digits, or a released model: cifar10, imagenet32, imagenet64, celeba64,
+    /// celeba128 [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     preset: Option<FlowPlusPlusPreset>,
     /// Noise that makes pixels numbers [default: the preset's, variational]
@@ -61,6 +62,17 @@ struct Args {
     /// Self-attention in the networks [default: on]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     attention: Option<Switch>,
+    /// With --eval and --sample: weights of the authors of Flow++, such as
+    /// flowpp_cifar_model.npz, or of another model in that format
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// With --eval and --sample: the model of MNIST's digits that comes with this program
+    #[arg(long)]
+    pretrained: bool,
+    /// With --eval and --sample: write the weights to this file, in the format of the authors if it
+    /// ends in .npz, or else as a checkpoint in half precision
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
     /// Where to write. A new run takes the place of one that is finished
@@ -99,10 +111,20 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let folder = args.run.folder(&args.out)?;
     let device = args.run.device()?;
-    match (&args.run.sample, &args.run.eval) {
-        (Some(checkpoint), _) => sample(args, checkpoint, &folder, &device),
-        (None, Some(checkpoint)) => evaluate(args, checkpoint, &folder, &device),
-        (None, None) => train(args, folder, &device),
+    match args.run.task() {
+        Task::Sample(checkpoint) => sample(args, checkpoint, &folder, &device),
+        Task::Evaluate(checkpoint) => evaluate(args, checkpoint, &folder, &device),
+        Task::Train => {
+            let flags = [
+                ("weights", args.weights.is_some()),
+                ("pretrained", args.pretrained),
+                ("export", args.export.is_some()),
+            ];
+            if let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) {
+                return Err(Failure::NotForTraining { flag });
+            }
+            train(args, folder, &device)
+        }
     }
 }
 
@@ -235,32 +257,80 @@ fn results(
     results.write()
 }
 
-/// The flow of a checkpoint, with averaged weights and outside any graph.
-fn load(
-    path: &Path,
-    device: &Device,
-) -> Result<(FlowPlusPlus, FlowPlusPlusConfig, Checkpoint), Failure> {
-    let checkpoint = Checkpoint::load(path)?;
-    let config: FlowPlusPlusConfig = read_config(&checkpoint, path)?;
-    let flow = Trainer::load_average(&checkpoint, config.build(device)?)?;
-    Ok((flow, config, checkpoint))
+/// A model that was trained before, with its configuration, and its checkpoint where it has one.
+struct Trained {
+    flow: FlowPlusPlus,
+    config: FlowPlusPlusConfig,
+    checkpoint: Option<Checkpoint>,
 }
 
-fn sample(args: &Args, path: &Path, folder: &Folder, device: &Device) -> Result<(), Failure> {
-    let (flow, config, _) = load(path, device)?;
+/// The model that the flags name, with averaged weights and outside any graph.
+fn trained(args: &Args, checkpoint: Option<&Path>, device: &Device) -> Result<Trained, Failure> {
+    let (path, checkpoint) = match (checkpoint, &args.weights, args.pretrained) {
+        (Some(path), None, false) => (path, Checkpoint::load(path)?),
+        (None, None, true) => (Path::new("--pretrained"), image::digits()?),
+        (None, Some(path), false) => {
+            let (flow, config) = authors::load(path, device)?;
+            return Ok(Trained { flow, config, checkpoint: None });
+        }
+        (path, weights, pretrained) => {
+            let found = [path.is_some(), weights.is_some(), pretrained];
+            let found = found.into_iter().filter(|&given| given).count();
+            let task = if args.run.sample.is_some() { "sample" } else { "eval" };
+            let expected = "a checkpoint, --weights or --pretrained";
+            return Err(Failure::OneModel { task, found, expected });
+        }
+    };
+    let config: FlowPlusPlusConfig = read_config(&checkpoint, path)?;
+    // What is published takes half precision.
+    let whole = checkpoint.with_float_dtype(device.settings().float_dtype)?;
+    let flow = Trainer::load_average(&whole, config.build(device)?)?;
+    Ok(Trained { flow, config, checkpoint: Some(whole) })
+}
+
+fn sample(
+    args: &Args,
+    path: Option<&Path>,
+    folder: &Folder,
+    device: &Device,
+) -> Result<(), Failure> {
+    let Trained { flow, config, .. } = trained(args, path, device)?;
+    export(args, &flow, &config)?;
     device.seed(StepSeed::new(args.run.seed()).seed(0, Purpose::Sampling));
     write_samples(folder, config.n_levels, |n| flow.sample_at(n, args.run.temperature))
 }
 
-fn evaluate(args: &Args, path: &Path, folder: &Folder, device: &Device) -> Result<(), Failure> {
-    let (flow, config, checkpoint) = load(path, device)?;
-    let source = args.run.evaluation_source(&checkpoint, path)?;
+fn evaluate(
+    args: &Args,
+    path: Option<&Path>,
+    folder: &Folder,
+    device: &Device,
+) -> Result<(), Failure> {
+    let Trained { flow, config, checkpoint } = trained(args, path, device)?;
+    export(args, &flow, &config)?;
+    let source = match (&checkpoint, path) {
+        (Some(checkpoint), Some(path)) => args.run.evaluation_source(checkpoint, path)?,
+        _ => args.run.source(None),
+    };
     say!("evaluated on    {source}");
     let test = args.run.images(&source, &config)?.test;
     device.seed(StepSeed::new(args.run.seed()).seed(0, Purpose::Evaluation));
     let samples = args.run.importance_samples;
-    let bits = likelihood(&test, device, |x| flow.evaluate_importance_weighted(x, samples))?;
-    let bits = bits.bits_per_dim();
-    say!("test {bits}");
-    write_evaluation(folder, &bits, &test, &source)
+    let bits = likelihood_shown(&test, device, |x| flow.evaluate_importance_weighted(x, samples))?;
+    let mean = bits.mean();
+    say!("test {mean}");
+    write_evaluation(folder, &mean, &source)
+}
+
+/// Writes the weights to the file that `--export` names: in the format of the authors if its name
+/// ends in `.npz`, otherwise as a checkpoint in half precision.
+fn export(args: &Args, flow: &FlowPlusPlus, config: &FlowPlusPlusConfig) -> Result<(), Failure> {
+    let Some(path) = &args.export else { return Ok(()) };
+    if path.extension().is_some_and(|extension| extension == "npz") {
+        authors::save(flow, config, path)?;
+    } else {
+        image::export(flow, config, path)?;
+    }
+    say!("exported        {}", path.display());
+    Ok(())
 }

@@ -28,8 +28,8 @@ use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
 use flowkit::{BitDepth, BitsPerDim, ConfigError, Density};
 use flowkit_runs::image::{
-    Defaults, Failure, Folder, ImageConfig, Levels, Run, RunArgs, Setting, Setup, likelihood,
-    read_config, write_evaluation, write_samples,
+    Defaults, Failure, Folder, ImageConfig, Levels, Run, RunArgs, Setting, Setup, Task, likelihood,
+    likelihood_shown, read_config, write_evaluation, write_samples,
 };
 use flowkit_runs::memory::{self, MiMalloc};
 use flowkit_runs::{image, say, value_name};
@@ -100,10 +100,14 @@ fn run(args: &Args) -> Result<(), Failure> {
     let config = model(args, preset)?;
     let folder = args.run.folder(&args.out)?;
     let device = args.run.device()?;
-    match (&args.run.sample, &args.run.eval) {
-        (Some(checkpoint), _) => sample(args, checkpoint, &folder, &device),
-        (None, Some(checkpoint)) => evaluate(args, checkpoint, &folder, &device),
-        (None, None) => train(args, preset, config, folder, &device),
+    let named = |task, checkpoint: Option<_>| {
+        let expected = "a checkpoint";
+        checkpoint.ok_or(Failure::OneModel { task, found: 0, expected })
+    };
+    match args.run.task() {
+        Task::Sample(checkpoint) => sample(args, named("sample", checkpoint)?, &folder, &device),
+        Task::Evaluate(checkpoint) => evaluate(args, named("eval", checkpoint)?, &folder, &device),
+        Task::Train => train(args, preset, config, folder, &device),
     }
 }
 
@@ -288,8 +292,8 @@ fn evaluate(args: &Args, path: &Path, folder: &Folder, device: &Device) -> Resul
     let test = args.run.images(&source, &config)?.test;
     device.seed(StepSeed::new(args.run.seed()).seed(0, Purpose::Evaluation));
     let samples = args.run.importance_samples;
-    let bits = likelihood(&test, device, |x| flow.evaluate_importance_weighted(x, samples))?;
-    let bits = bits.bits_per_dim();
-    say!("test {bits}");
-    write_evaluation(folder, &bits, &test, &source)
+    let bits = likelihood_shown(&test, device, |x| flow.evaluate_importance_weighted(x, samples))?;
+    let mean = bits.mean();
+    say!("test {mean}");
+    write_evaluation(folder, &mean, &source)
 }

@@ -88,6 +88,12 @@ impl<P: Provenance> MeanLikelihood<P> {
         self.provenance
     }
 
+    /// The standard error of [`MeanLikelihood::bits_per_dim`]; `None` where
+    /// [`MeanLikelihood::standard_error`] is.
+    pub fn bits_per_dim_error(&self) -> Option<f64> {
+        Some(self.standard_error? / (self.dims as f64 * LN_2))
+    }
+
     /// The mean in bits/dim.
     pub fn bits_per_dim(&self) -> BitsPerDim<P> {
         BitsPerDim::of_loss(-self.mean, self.dims, self.provenance)
@@ -105,8 +111,8 @@ impl<P: Provenance> Display for MeanLikelihood<P> {
             return write!(f, " nats per example ({})", self.provenance);
         }
         write!(f, " nats per example, {:.4}", self.bits_per_dim().value())?;
-        if let Some(error) = self.standard_error {
-            write!(f, " ± {:.4}", error / (self.dims as f64 * LN_2))?;
+        if let Some(error) = self.bits_per_dim_error() {
+            write!(f, " ± {error:.4}")?;
         }
         write!(f, " bits/dim ({})", self.provenance)
     }

@@ -22,8 +22,8 @@ impl<'a> Assignment<'a> {
     }
 
     /// The module with the values of its arrays. `naming` gives the arrays of a parameter from its
-    /// path and its shape. Everything is checked before anything changes; a lazy parameter is filled
-    /// without being initialised first.
+    /// path and its shape. Everything is checked before anything changes; a lazy parameter is
+    /// filled without being initialised first.
     pub(crate) fn fill<M: Module>(
         &mut self,
         module: M,
@@ -92,11 +92,8 @@ impl<'a> Assignment<'a> {
         }
         match part.map {
             Map::Same => Ok(values),
-            Map::Ln => {
-                if let Some(found) = values.iter().copied().find(|&value| value <= 0.0) {
-                    return Err(StateDictError::NotPositive { path: path(), name: name(), found });
-                }
-                Ok(values.into_iter().map(f64::ln).collect())
+            Map::Ln { least } => {
+                Ok(values.into_iter().map(|value| value.max(least).ln()).collect())
             }
         }
     }
@@ -254,10 +251,10 @@ fn array(part: &Part, own: &[f64], is_double: bool) -> Array {
     for (place, &value) in part.places().into_iter().zip(own) {
         values[place] = match part.map {
             Map::Same => value,
-            Map::Ln => value.exp(),
+            Map::Ln { .. } => value.exp(),
         };
     }
-    let values = if is_double || part.map == Map::Ln {
+    let values = if is_double || matches!(part.map, Map::Ln { .. }) {
         Values::F64(values)
     } else {
         Values::F32(values.into_iter().map(|value| value as f32).collect())

@@ -24,12 +24,14 @@ impl Slot {
 }
 
 /// What is done to each value on the way in. The writer does the reverse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Map {
     Same,
-    /// The logarithm. The file has the positive number itself, which is written in float64, so that
-    /// its logarithm in float32 has the same bits as before.
-    Ln,
+    /// The logarithm, or that of a smallest value. The file has the number itself, which is written
+    /// in float64, so that its logarithm in float32 has the same bits as before.
+    Ln {
+        least: f64,
+    },
 }
 
 /// An array of a file that is a parameter or a part of it.
@@ -55,15 +57,17 @@ impl Part {
         Self { axes: axes.into(), ..self }
     }
 
-    /// The same, where row `i` of the parameter (on its first axis, after [`Part::permuted`]) is row
-    /// `rows[i]` of the array.
+    /// The same, where row `i` of the parameter (on its first axis, after [`Part::permuted`]) is
+    /// row `rows[i]` of the array.
     pub(crate) fn with_rows(self, rows: Vec<usize>) -> Self {
         Self { rows: Some(rows), ..self }
     }
 
-    /// The same, where the parameter is the logarithm of what the file has.
-    pub(crate) fn ln(self) -> Self {
-        Self { map: Map::Ln, ..self }
+    /// The same, where the parameter is the logarithm of what the file has, or of the positive
+    /// number
+    /// `least` where that is larger.
+    pub(crate) fn ln(self, least: f64) -> Self {
+        Self { map: Map::Ln { least }, ..self }
     }
 
     /// Number of its values.

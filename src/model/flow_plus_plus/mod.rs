@@ -27,12 +27,14 @@
 //! [`Density`](crate::Density).
 //!
 //! # Reference
-//! Ho et al. 2019. All models but `tiny`, `small` and `digits` follow the released code layer by layer, with
-//! two exceptions. The order of parameters within a layer differs. The initialisation of positions
-//! that are nearly constant in the first batch, such as a dark border, differs too: the released
-//! code enlarges their noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small`
-//! is the same model at a size for a single machine, with a true checkerboard, a larger variance
-//! floor in the norms and an initialisation of the networks that ignores the data.
+//! Ho et al. 2019. All models but `tiny`, `small` and `digits` follow the released code layer by
+//! layer, with two exceptions. The order of parameters within a layer differs. The initialisation
+//! of positions that are nearly constant in the first batch, such as a dark border, differs too:
+//! the released code enlarges their noise to variance 1
+//! ([`ConstantChannel`](crate::ConstantChannel)). [`authors`] reads and writes the weights of the
+//! released code. `small` is the CIFAR-10 model at a size for a single machine, with a true
+//! checkerboard, a larger variance floor in the norms and an initialisation of the networks that
+//! ignores the data; `digits` is another one, for MNIST.
 
 pub mod authors;
 pub mod config;

@@ -40,7 +40,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, FloatDType};
 
 pub(super) use self::folder::{create_folder, remove_leftovers};
 use self::optimizer_state::Expected;
@@ -185,8 +185,52 @@ impl Checkpoint {
         let path = path.as_ref();
         let buffer = whole_file::read(path, u64::MAX)
             .map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
-        let (metadata, sections) = format::read(path, buffer)?;
+        Self::from_bytes(path, buffer)
+    }
+
+    /// The checkpoint in the bytes of a file, such as one that is embedded in a program. `name` is
+    /// the path in errors.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::load`] but for [`CheckpointError::Read`].
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let (metadata, sections) = format::read(name.as_ref(), bytes)?;
         Ok(Self { metadata, sections })
+    }
+
+    /// The checkpoint with the float parameters of all modules in another type, each rounded to the
+    /// nearest value of it. In half precision a file takes half of the space; before
+    /// [`Checkpoint::apply`] the parameters need the type of the module again.
+    ///
+    /// ```
+    /// use burn::module::Param;
+    /// use burn::tensor::{Device, FloatDType, Tensor};
+    /// use flowkit::train::Checkpoint;
+    ///
+    /// let device = Device::flex();
+    /// let model: Param<Tensor<1>> = Param::from_data([1.0, 0.1], &device);
+    /// let mut checkpoint = Checkpoint::new(Default::default())?;
+    /// checkpoint.insert("model", &model)?;
+    /// let half = checkpoint.with_float_dtype(FloatDType::F16)?;
+    /// let fresh: Param<Tensor<1>> = Param::from_data([0.0, 0.0], &device);
+    /// let restored = half.with_float_dtype(FloatDType::F32)?.apply("model", fresh)?;
+    /// assert_eq!(restored.val().into_data().iter::<f32>().last(), Some(0.099975586));
+    /// # Ok::<(), flowkit::train::CheckpointError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CheckpointError::NonFiniteWeights`] if a finite parameter is beyond the range of the type.
+    pub fn with_float_dtype(mut self, dtype: FloatDType) -> Result<Self, CheckpointError> {
+        for (section, content) in &mut self.sections {
+            let Section::Module(module) = content else { continue };
+            for (path, tensor) in &mut module.tensors {
+                if !tensor.convert_floats(dtype.into()) {
+                    let name = format!("{section}.{path}");
+                    return Err(CheckpointError::NonFiniteWeights { name });
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// The caller's metadata under `key`.

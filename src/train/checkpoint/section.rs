@@ -81,6 +81,28 @@ impl StoredTensor {
     }
 }
 
+impl StoredTensor {
+    /// Changes the type of floats; other elements stay as they are. False, and nothing is changed,
+    /// if a finite element is beyond the range of the type.
+    pub(super) fn convert_floats(&mut self, dtype: DType) -> bool {
+        let (Some(own), Some(stored)) = (burn_dtype(self.dtype), stored_dtype(dtype)) else {
+            return false;
+        };
+        if !own.is_float() || own == dtype {
+            return true;
+        }
+        let data = self.data();
+        let converted = data.clone().convert_dtype(dtype);
+        let mut pairs = data.iter::<f64>().zip(converted.iter::<f64>());
+        if pairs.any(|(old, new)| old.is_finite() && !new.is_finite()) {
+            return false;
+        }
+        self.bytes = Blob::new(converted.as_bytes().to_vec());
+        self.dtype = stored;
+        true
+    }
+}
+
 /// Bytes inside a shared buffer: a loaded file is in memory once, however many tensors it has.
 #[derive(Debug, Clone)]
 pub(super) struct Blob {

@@ -79,18 +79,28 @@ pub struct RunArgs {
     /// be changed by --resume [default: the resumed run's, or store]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub backward: Option<Keep>,
-    /// Do not train: evaluate this checkpoint on the test images
-    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "sample")]
-    pub eval: Option<PathBuf>,
+    /// Do not train: evaluate this checkpoint, or the model of another flag, on the test images
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, conflicts_with = "sample")]
+    pub eval: Option<Option<PathBuf>>,
     /// Importance samples of each image, with --eval
     #[arg(long, default_value_t = 1, requires = "eval")]
     pub importance_samples: usize,
-    /// Do not train: sample this checkpoint
-    #[arg(long, value_name = "CHECKPOINT")]
-    pub sample: Option<PathBuf>,
+    /// Do not train: sample this checkpoint, or the model of another flag
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    pub sample: Option<Option<PathBuf>>,
     /// Spread of the samples' latents, with --sample
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, requires = "sample")]
     pub temperature: f64,
+}
+
+/// What a program does.
+pub enum Task<'a> {
+    /// Trains.
+    Train,
+    /// Evaluates a trained model: this checkpoint, or that of another flag.
+    Evaluate(Option<&'a Path>),
+    /// Samples a trained model: this checkpoint, or that of another flag.
+    Sample(Option<&'a Path>),
 }
 
 /// Where to compute.
@@ -164,6 +174,15 @@ impl RunArgs {
             temperature.to_string(),
             "0 or a positive number",
         )
+    }
+
+    /// What to do.
+    pub fn task(&self) -> Task<'_> {
+        match (&self.sample, &self.eval) {
+            (Some(checkpoint), _) => Task::Sample(checkpoint.as_deref()),
+            (None, Some(checkpoint)) => Task::Evaluate(checkpoint.as_deref()),
+            (None, None) => Task::Train,
+        }
     }
 
     /// The device, tried out: burn starts a GPU at its first use and panics where there is none.
@@ -248,7 +267,7 @@ impl RunArgs {
 
     /// Where the images come from: this command line, or else the run that is resumed, which is the
     /// user's own.
-    pub(super) fn source(&self, saved: Option<Source>) -> Source {
+    pub fn source(&self, saved: Option<Source>) -> Source {
         match (&self.data, self.download) {
             (Some(folder), _) => Source::folder(folder),
             (None, true) => Source::Download,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use flowkit::data::DataError;
+use flowkit::state_dict::StateDictError;
 use flowkit::train::{CheckpointError, TrainError};
 use flowkit::{ConfigError, FlowError};
 
@@ -71,6 +72,10 @@ pub enum Failure {
         path.display()
     )]
     Unnamed { path: PathBuf, taken: String, flag: &'static str },
+    #[error("--{task} needs one model, found {found}: give {expected}")]
+    OneModel { task: &'static str, found: usize, expected: &'static str },
+    #[error("--{flag} is for --eval and --sample: a training starts without weights")]
+    NotForTraining { flag: &'static str },
     #[error("there are no images to evaluate")]
     NothingToEvaluate,
     #[error(transparent)]
@@ -85,6 +90,8 @@ pub enum Failure {
     Training(#[from] TrainError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Weights(#[from] StateDictError),
 }
 
 impl Failure {

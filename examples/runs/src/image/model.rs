@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use burn::module::Module;
+use burn::tensor::FloatDType;
 use flowkit::model::flow_plus_plus::FlowPlusPlusConfig;
 use flowkit::model::glow::GlowConfig;
 use flowkit::train::Checkpoint;
@@ -10,6 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
+
+/// The section of a checkpoint with the weights that are evaluated and sampled.
+const AVERAGE: &str = "average";
 
 /// The configuration of a model of images.
 pub trait ImageConfig: Serialize + DeserializeOwned {
@@ -76,6 +81,19 @@ pub fn read_config<C: ImageConfig>(checkpoint: &Checkpoint, path: &Path) -> Resu
     let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
     let config: C = serde_json::from_str(text)
         .map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
-    checkpoint.expect_params("average", config.num_params()?)?;
+    checkpoint.expect_params(AVERAGE, config.num_params()?)?;
     Ok(config)
+}
+
+/// Writes a trained model to a checkpoint in half precision, which has a quarter of the bytes of
+/// the run's weights and their averages.
+pub fn export<M: Module, C: ImageConfig>(
+    model: &M,
+    config: &C,
+    path: &Path,
+) -> Result<(), Failure> {
+    let metadata = [(C::KEY.to_owned(), serde_json::to_string(config)?)].into();
+    let mut checkpoint = Checkpoint::new(metadata)?;
+    checkpoint.insert(AVERAGE, model)?;
+    Ok(checkpoint.with_float_dtype(FloatDType::F16)?.save(path)?)
 }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use flowkit::data::Images;
+use flowkit::flow::MeanLikelihood;
 use flowkit::flow::likelihood::{OneSampleBound, Provenance};
 use flowkit::train::{Trainer, peak_rss_bytes};
 use flowkit::{BitsPerDim, FlowError};
@@ -145,14 +146,14 @@ pub fn write_samples(
 /// `evaluation.json`.
 pub fn write_evaluation<P: Provenance>(
     folder: &Folder,
-    bits: &BitsPerDim<P>,
-    images: &Images,
+    mean: &MeanLikelihood<P>,
     source: &Source,
 ) -> Result<(), Failure> {
     let report = json!({
-        "test_bits_per_dim": bits.value(),
-        "bound": bits.provenance().to_string(),
-        "images": images.len(),
+        "test_bits_per_dim": mean.bits_per_dim().value(),
+        "standard_error": mean.bits_per_dim_error(),
+        "bound": mean.provenance().to_string(),
+        "images": mean.examples(),
         "data": source.to_string(),
     });
     let text = serde_json::to_string_pretty(&report)?;

@@ -85,8 +85,8 @@ pub(super) fn config(state: &StateDict) -> Result<FlowPlusPlusConfig, StateDictE
     if n_noise == 0 || halves.len() <= n_noise {
         let found = halves.len();
         return Err(shapes.undetermined(format!(
-            "expected couplings of a noise flow and of a flow behind them, found {found} couplings, \
-             {n_noise} of them with a context"
+            "expected couplings of a noise flow and of a flow behind them, found {found} \
+             couplings, {n_noise} of them with a context"
         )));
     }
     let [noise, main] = scopes.map(|scope| -> Result<Net, StateDictError> {
@@ -167,8 +167,8 @@ fn components(shapes: &Shapes<'_>, net: &Net, half: HalfShape) -> Result<usize, 
         .filter(|components| channels * (2 + 3 * components) == outputs);
     components.ok_or_else(|| {
         shapes.undetermined(format!(
-            "the network of `{}` has {outputs} outputs for {channels} channels, which is not 2 + 3K \
-             for each",
+            "the network of `{}` has {outputs} outputs for {channels} channels, which is not \
+             2 + 3K for each",
             net.scope
         ))
     })
@@ -185,8 +185,8 @@ fn stages(
     for &half in halves {
         let Some((n_squeezes, pattern)) = resolution(current, half) else {
             return Err(shapes.undetermined(format!(
-                "a coupling on halves of shape [H, W, C] = {half:?} does not follow one on images of \
-                 shape [C, H, W] = {current:?}"
+                "a coupling on halves of shape [H, W, C] = {half:?} does not follow one on images \
+                 of shape [C, H, W] = {current:?}"
             )));
         };
         for _ in 0..n_squeezes {
@@ -228,8 +228,8 @@ fn squeezed([c, h, w]: [usize; 3]) -> Option<[usize; 3]> {
     is_even.then_some([c.checked_mul(4)?, h / 2, w / 2])
 }
 
-/// The stages of the released model that has these couplings, if there is one: it may divide a stage
-/// in two, which makes no difference after an even number of couplings.
+/// The stages of the released model that has these couplings, if there is one: it may divide a
+/// stage in two, which makes no difference after an even number of couplings.
 fn released(deduced: Vec<StageConfig>) -> Vec<StageConfig> {
     let models = [
         FlowPlusPlusConfig::cifar10(),

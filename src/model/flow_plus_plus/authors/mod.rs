@@ -1,8 +1,8 @@
 //! The authors' own weights: Flow++ in the format of the released files, and from it.
 //!
 //! The authors published three trained models, `flowpp_cifar_model.npz`,
-//! `flowpp_imagenet32_model.npz` and `flowpp_imagenet64_model.npz`. [`load`] reads them and models of
-//! any other size in the same format; [`save`] writes the format.
+//! `flowpp_imagenet32_model.npz` and `flowpp_imagenet64_model.npz`. [`load`] reads them and models
+//! of any other size in the same format; [`save`] writes the format.
 //!
 //! | array | shape | what it is here |
 //! |---|---|---|
@@ -31,16 +31,16 @@
 //! function if the first has an even number of couplings.
 //!
 //! # Numerics
-//! The authors train the scale `g` of a norm, and clamp it at 1e-10; here its logarithm is trained.
-//! A file with a `g` that is not positive is an error. [`save`] writes `g` in float64, whose
-//! logarithm rounds to the float32 it came from, so what [`load`] reads from it are the same bits. A
-//! model in float64 comes back within the rounding of `ln` and `exp`.
+//! The authors train the scale `g` of a norm, and compute with 1e-10 where it is smaller; here its
+//! logarithm is trained, which is then `ln 1e-10`. [`save`] writes `g` in float64, whose
+//! logarithm rounds to the float32 it came from, so what [`load`] reads from it are the same bits.
+//! A model in float64 comes back within the rounding of `ln` and `exp`.
 //!
 //! Their convolutions with weight normalisation divide by `‖V‖ + 1e-10`. The difference is in `g`,
 //! which is therefore in float64 in a file that [`save`] writes, too.
 //!
-//! Their CIFAR-10 model has no bound on the log-scales of the mixture: `min_log_scale` is −80, which
-//! is the smallest whose scale is a float32. In the ImageNet models it is −7.
+//! Their CIFAR-10 model has no bound on the log-scales of the mixture: `min_log_scale` is −80,
+//! which is the smallest whose scale is a float32. In the ImageNet models it is −7.
 //!
 //! # Reference
 //! `hojonathanho/localbitsback` on GitHub, `compression/models/load_flowpp_{cifar,imagenet32,
@@ -86,8 +86,8 @@ const HEADS: usize = 4;
 /// A smallest log-scale that bounds nothing: see the module's head.
 const NO_CLAMP: f64 = -80.0;
 
-/// The model of a file and its configuration. A file of fewer levels or with another number of heads
-/// is read by [`config`] and [`fill`].
+/// The model of a file and its configuration. A file of fewer levels or with another number of
+/// heads is read by [`config`] and [`fill`].
 ///
 /// # Errors
 /// Those of [`StateDict::read`], [`config`] and [`fill`].
@@ -106,8 +106,8 @@ pub fn load(
 /// files it is the preset of that name, and for CIFAR-10 without the bound of the log-scales.
 ///
 /// # Errors
-/// [`StateDictError::Missing`] and [`StateDictError::Undetermined`] if the arrays are not those of a
-/// Flow++.
+/// [`StateDictError::Missing`] and [`StateDictError::Undetermined`] if the arrays are not those of
+/// a Flow++.
 pub fn config(state: &StateDict) -> Result<FlowPlusPlusConfig, StateDictError> {
     deduce::config(state)
 }
@@ -117,8 +117,8 @@ pub fn config(state: &StateDict) -> Result<FlowPlusPlusConfig, StateDictError> {
 ///
 /// # Errors
 /// [`StateDictError::Config`]; [`StateDictError::NotTheAuthors`]; [`StateDictError::Missing`],
-/// [`StateDictError::Shape`], [`StateDictError::Integers`], [`StateDictError::NotFinite`],
-/// [`StateDictError::NotPositive`] for an array; [`StateDictError::Unused`];
+/// [`StateDictError::Shape`], [`StateDictError::Integers`], [`StateDictError::NotFinite`] for an
+/// array; [`StateDictError::Unused`];
 /// [`StateDictError::Undetermined`] if the model has more parameters than the file has numbers.
 pub fn fill(
     state: &StateDict,

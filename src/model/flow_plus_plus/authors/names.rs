@@ -6,6 +6,9 @@ use super::family::Family;
 use crate::conditioner::ConvWeight;
 use crate::state_dict::slot::{Part, Slot};
 
+/// The scale that the authors compute with where `g` is below it.
+const SMALLEST_SCALE: f64 = 1e-10;
+
 /// What the names of a model depend on.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
@@ -93,7 +96,7 @@ impl Names {
                         let name = self.name(format!("{scope}/norm{half}/{leaf}"));
                         Part::new(name, theirs).permuted([2, 0, 1])
                     };
-                    if *leaf == "bias" { part("b") } else { part("g").ln() }
+                    if *leaf == "bias" { part("b") } else { part("g").ln(SMALLEST_SCALE) }
                 }))
             }
             ["1", "matrices"] => {
