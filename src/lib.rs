@@ -56,6 +56,7 @@
 //! | results row by row | [`RowLikelihoods`], [`SampledRows`] |
 //! | sampling from an unnormalised density | [`train::ReverseKl`], [`train::ForwardKl`], [`train::AlphaTwo`], [`importance`] |
 //! | samples with their log-density; samples with gradients | [`Samples`]; [`Reparametrised`] |
+//! | weights of other programs: npz, safetensors, PyTorch's `.pt` | [`state_dict`]; Flow++'s authors: [`model::flow_plus_plus::authors`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |

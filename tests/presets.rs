@@ -25,6 +25,7 @@ fn parameters_are_those_of_the_paper() {
     assert_eq!(FlowPlusPlusConfig::cifar10_affine().num_params().unwrap(), 32_045_708);
     assert_eq!(FlowPlusPlusConfig::imagenet32().num_params().unwrap(), 168_955_724);
     assert_eq!(FlowPlusPlusConfig::small().num_params().unwrap(), 1_716_336);
+    assert_eq!(FlowPlusPlusConfig::digits().num_params().unwrap(), 741_280);
     assert_eq!(FlowPlusPlusConfig::tiny().num_params().unwrap(), 243_872);
 }
 
@@ -62,7 +63,7 @@ fn presets_are_found_by_name() {
         let json = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), model);
     }
-    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, \
+    let expected = "no preset is named `huge`; there are tiny, small, digits, cifar10, imagenet32, \
                     imagenet64, celeba64, celeba128";
     assert_eq!("huge".parse::<FlowPlusPlusPreset>().unwrap_err().to_string(), expected);
 }
@@ -74,7 +75,7 @@ fn images_of_another_size_are_refused() {
         let model = preset.model();
         model.check_images(model.image).unwrap();
         let [c, h, w] = model.image;
-        for other in [[1, h, w], [c, h / 2, w], [c, h, 2 * w]] {
+        for other in [[c + 1, h, w], [c, h / 2, w], [c, h, 2 * w]] {
             let error = model.check_images(other).unwrap_err();
             assert_eq!(
                 error.to_string(),

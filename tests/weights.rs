@@ -124,6 +124,36 @@ fn the_model_that_comes_with_the_program_is_sampled() {
     assert!(dark > 0.6 && (0.03..0.25).contains(&bright), "dark {dark}, bright {bright}");
 }
 
+/// MNIST's format, which the model of digits is evaluated on in its own size.
+#[test]
+fn the_model_that_comes_with_the_program_is_evaluated() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("digits");
+    fs::create_dir(&folder).unwrap();
+    let put = |name: &str, header: &[u32], bytes: Vec<u8>| {
+        let header = header.iter().flat_map(|number| number.to_be_bytes());
+        fs::write(folder.join(name), header.chain(bytes).collect::<Vec<u8>>()).unwrap();
+    };
+    // A stroke, and noise: the model knows which of them is written by hand.
+    let stroke = |pixel: usize| {
+        let (row, column) = (pixel / 28, pixel % 28);
+        if (5..23).contains(&row) && (13..16).contains(&column) { 250_u8 } else { 0 }
+    };
+    let noise = |pixel: usize| (pixel * 7919 % 251) as u8;
+    let mut bits = Vec::new();
+    for (name, image) in [("stroke", &stroke as &dyn Fn(usize) -> u8), ("noise", &noise)] {
+        let pixels: Vec<u8> = (0..2 * 784).map(|pixel| image(pixel % 784)).collect();
+        for set in ["train", "t10k"] {
+            put(&format!("{set}-images-idx3-ubyte"), &[2051, 2, 28, 28], pixels.clone());
+            put(&format!("{set}-labels-idx1-ubyte"), &[2049, 2], vec![1, 1]);
+        }
+        let out = root.path().join(name);
+        succeeds(&["--pretrained", "--eval", "--data", folder.to_str().unwrap()], &out);
+        bits.push(self::bits(&out));
+    }
+    assert!(bits[0] < 3.0 && bits[1] > 8.0, "{bits:?}");
+}
+
 #[test]
 fn bad_uses_are_errors() {
     let root = tempfile::tempdir().unwrap();

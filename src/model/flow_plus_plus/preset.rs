@@ -99,7 +99,7 @@ impl FlowPlusPlusPreset {
     /// another warm-up, to avoid NaN. `small`: 1e-3 after 100 updates, gradients clipped at 1 in
     /// the unit of the loss in bits/dim, and the last weights, as in the PyTorch program that it is
     /// compared with. `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the
-    /// initial weights, since its runs are short.
+    /// initial weights, since its runs are short. `digits`: as `small`, with such an average.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new();
         let decay = |decay, floor| Schedule::Exponential { start: 50_000, decay, floor };
