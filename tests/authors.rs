@@ -18,6 +18,9 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::state_dict::{Array, StateDict, StateDictError, Values};
 use flowkit::{Bijector, Density, Mixing, Surjection};
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use common::Precision;
 use common::tolerance::{limit, normwise};
 
@@ -329,5 +332,85 @@ fn other_arrays_are_errors() {
             Err(StateDictError::Undetermined { .. }) => {}
             other => panic!("without {name}: {other:?}"),
         }
+    }
+}
+
+/// Files whose names and shapes lie: a model or an error that names what is wrong, and nothing is
+/// built that the file has no numbers for.
+#[test]
+fn lying_files_are_errors() {
+    const FILES: u64 = 400;
+    let sources = ["flowpp_imagenet32_small", "flowpp_imagenet64_small"].map(weights);
+    let mut outcomes = [0; 3];
+    for seed in 0..FILES {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut state = sources[seed as usize % sources.len()].clone();
+        for _ in 0..random.random_range(1..4) {
+            lie(&mut state, &mut random);
+        }
+        let config = match authors::config(&state) {
+            Ok(config) => config,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                outcomes[0] += 1;
+                continue;
+            }
+        };
+        let claimed = config.num_params();
+        if claimed.is_ok_and(|claimed| claimed <= 2 * state.num_values()) {
+            let uninit = config.build(&Device::default()).unwrap();
+            match authors::fill(&state, &config, uninit) {
+                Ok(_) => outcomes[2] += 1,
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    outcomes[1] += 1;
+                }
+            }
+        }
+    }
+    println!("no configuration, no model, a model: {outcomes:?} of {FILES}");
+    assert!(outcomes.iter().all(|&count| count > 0), "{outcomes:?}");
+}
+
+/// Changes the name, the shape or the values of one array.
+fn lie(state: &mut StateDict, random: &mut StdRng) {
+    let names: Vec<String> = state.names().map(str::to_owned).collect();
+    let pick = |random: &mut StdRng| names[random.random_range(0..names.len())].clone();
+    // Half of the lies are about the few arrays that sizes are deduced from.
+    let deduced: Vec<&String> = names
+        .iter()
+        .filter(|name| name.contains("norm0/b") || name.contains("c1/b") || name.contains("c2/b"))
+        .collect();
+    let name = match random.random_bool(0.5) {
+        true => deduced[random.random_range(0..deduced.len())].clone(),
+        false => pick(random),
+    };
+    let array = state.get(&name).unwrap().clone();
+    let floats = |shape: Vec<usize>| {
+        let count = shape.iter().product();
+        Array::new(shape, Values::F32(vec![0.5; count]))
+    };
+    match random.random_range(0..6) {
+        // Another side of the shape, among them none.
+        0 | 1 => {
+            let mut shape = array.shape().to_vec();
+            if !shape.is_empty() {
+                let axis = random.random_range(0..shape.len());
+                shape[axis] = random.random_range(0..40);
+            }
+            state.insert(name, floats(shape));
+        }
+        2 => {
+            let axes = random.random_range(0..5);
+            state.insert(name, floats((0..axes).map(|_| random.random_range(0..6)).collect()));
+        }
+        3 => {
+            let rest = state.names().filter(|other| *other != name);
+            let rest: Vec<_> =
+                rest.map(|other| (other.to_owned(), state.get(other).unwrap().clone())).collect();
+            *state = StateDict::of(rest);
+        }
+        4 => state.insert(pick(random), array),
+        _ => state.insert(name.replace("block0", "block1").replace("Norm_1", "Norm_2"), array),
     }
 }
