@@ -58,6 +58,7 @@
 //! | samples with their log-density; samples with gradients | [`Samples`]; [`Reparametrised`] |
 //! | weights of other programs: npz, safetensors, PyTorch's `.pt` | [`state_dict`]; Flow++'s authors: [`model::flow_plus_plus::authors`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
+//! | files of NumPy, PyTorch and safetensors | [`state_dict`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |
 //! | posteriors from simulations: whether they have the right width | [`calibration`]; [`Ensemble`] |
