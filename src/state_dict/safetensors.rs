@@ -69,7 +69,8 @@ fn number(dtype: Dtype) -> Result<Number, Fault> {
     })
 }
 
-/// The names of a header, which are an error if one occurs twice: of two, the crate takes the later.
+/// The names of a header, which are an error if one occurs twice: of two, the crate takes the
+/// later.
 struct Names;
 
 impl<'de> Deserialize<'de> for Names {
