@@ -31,8 +31,10 @@ fn read(name: &str) -> StateDict {
     state
 }
 
-/// Shape and values as bits, so that a negative zero and a NaN are themselves.
-fn bits(array: &Array) -> (Vec<usize>, &'static str, Vec<u64>) {
+/// Shape, type and values as bits, so that a negative zero and a NaN are themselves.
+type Bits = (Vec<usize>, &'static str, Vec<u64>);
+
+fn bits(array: &Array) -> Bits {
     let bits = match array.values() {
         Values::F32(values) => values.iter().map(|value| value.to_bits().into()).collect(),
         Values::F64(values) => values.iter().map(|value| value.to_bits()).collect(),
@@ -43,7 +45,7 @@ fn bits(array: &Array) -> (Vec<usize>, &'static str, Vec<u64>) {
 }
 
 /// The arrays of a state dict, in alphabetical order.
-fn all_bits(state: &StateDict) -> Vec<(String, (Vec<usize>, &'static str, Vec<u64>))> {
+fn all_bits(state: &StateDict) -> Vec<(String, Bits)> {
     state.names().map(|name| (name.to_owned(), bits(state.get(name).unwrap()))).collect()
 }
 
