@@ -121,6 +121,14 @@ pub enum StateDictError {
         /// The rule.
         r#source: Box<ConfigError>,
     },
+    /// The model has a part that such files do not describe.
+    #[error("{file} has no {part}")]
+    Inexpressible {
+        /// The kind of file.
+        file: &'static str,
+        /// The part.
+        part: String,
+    },
     /// A parameter that is to be written is not finite.
     #[error("parameter `{name}` is not finite: {found}")]
     NonFiniteParameter {

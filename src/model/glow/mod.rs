@@ -72,6 +72,7 @@
 pub mod classifier;
 pub mod config;
 pub mod mixing;
+pub mod official;
 pub mod preset;
 pub mod top_prior;
 
