@@ -261,7 +261,7 @@ fn configurations_say_what_is_wrong() {
             "`dropout` must lie in [0, 1), found 1",
         ),
         (gated([0, 4, 4], GatedNetConfig::new(8, 1)), "`identity` must be at least 1"),
-        (flow().with_law(CouplingLaw::MixLogCdf { n_components: 0 }).validate(), "`n_components`"),
+        (flow().with_law(CouplingLaw::mix_log_cdf(0)).validate(), "`n_components`"),
         (flow().with_mixing(Mixing::Attention { heads: 0 }).validate(), "`heads`"),
         (
             FlowPlusPlusConfig { image: [3, 31, 32], ..flow() }.validate(),

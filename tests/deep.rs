@@ -50,7 +50,7 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
         },
     ];
     let model = FlowPlusPlusConfig::new([3, 4, 4], stages, DequantizationConfig::Uniform)
-        .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+        .with_law(CouplingLaw::mix_log_cdf(4))
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })

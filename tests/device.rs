@@ -36,7 +36,7 @@ fn config() -> FlowPlusPlusConfig {
         StageConfig { resolution: Resolution::Squeeze, pattern: Pattern::Channels, n_couplings: 1 },
     ];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
-        .with_law(CouplingLaw::MixLogCdf { n_components: 2 })
+        .with_law(CouplingLaw::mix_log_cdf(2))
         .with_n_filters(4)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })

@@ -40,7 +40,7 @@ fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {
         StageConfig { resolution: Resolution::Keep, pattern, n_couplings: 2 },
     ];
     FlowPlusPlusConfig::new(image, stages, DequantizationConfig::Variational(noise))
-        .with_law(CouplingLaw::MixLogCdf { n_components: 3 })
+        .with_law(CouplingLaw::mix_log_cdf(3))
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })

@@ -126,7 +126,7 @@ fn flowpp_tiny() {
         ],
         DequantizationConfig::Variational(noise),
     )
-    .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+    .with_law(CouplingLaw::mix_log_cdf(4))
     .with_n_filters(8)
     .with_n_blocks(1)
     .with_mixing(Mixing::Attention { heads: 2 })

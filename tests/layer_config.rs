@@ -144,7 +144,7 @@ fn an_error_inside_a_model_says_its_place() {
         error.to_string()
     };
     assert_eq!(
-        flow(&|config| config.law = CouplingLaw::MixLogCdf { n_components: 0 }),
+        flow(&|config| config.law = CouplingLaw::mix_log_cdf(0)),
         "FlowPlusPlusConfig.dequantization.flow[1][0][2].law: MixLogCdfConfig: `n_components` must \
          be at least 1, found 0"
     );

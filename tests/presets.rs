@@ -91,7 +91,7 @@ fn images_of_another_size_are_refused() {
 fn narrow(config: FlowPlusPlusConfig, side: usize) -> FlowPlusPlusConfig {
     let mut config = config.with_n_filters(8).with_n_blocks(2);
     config.image = [3, side, side];
-    if let CouplingLaw::MixLogCdf { n_components } = &mut config.law {
+    if let CouplingLaw::MixLogCdf { n_components, .. } = &mut config.law {
         *n_components = 4;
     }
     if let DequantizationConfig::Variational(noise) = &mut config.dequantization {

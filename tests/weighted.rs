@@ -71,7 +71,7 @@ fn bound() -> FlowPlusPlus {
         n_couplings: 2,
     }];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
-        .with_law(CouplingLaw::MixLogCdf { n_components: 3 })
+        .with_law(CouplingLaw::mix_log_cdf(3))
         .with_n_filters(4)
         .with_n_blocks(1)
         .with_variance_floor(1e-2)

@@ -63,6 +63,21 @@ impl<'a> Assignment<'a> {
         Ok(array)
     }
 
+    /// Uses the array `name`, of which nothing but the shape matters.
+    pub(crate) fn expect_shape(
+        &mut self,
+        name: &str,
+        expected: &[usize],
+    ) -> Result<(), StateDictError> {
+        let array = self.take(name)?;
+        if array.shape() == expected {
+            return Ok(());
+        }
+        let (path, name) = (self.state.path().into(), name.to_owned());
+        let (expected, found) = (expected.to_vec(), array.shape().to_vec());
+        Err(StateDictError::Shape { path, name, expected, found })
+    }
+
     /// An error that names the arrays that nothing used.
     pub(crate) fn finish(self) -> Result<(), StateDictError> {
         let unused = self.state.names().filter(|name| !self.used.contains(*name));
@@ -174,6 +189,37 @@ pub(crate) fn collect<M: Module>(
     let mut collect = Collect { naming: &naming, path, outcome: Ok(vec![]) };
     module.visit(&mut collect);
     collect.outcome
+}
+
+/// Name and shape of each array of a module's parameters. Nothing is initialised.
+pub(crate) fn shapes<M: Module>(
+    module: &M,
+    naming: impl Fn(&str, &[usize]) -> Slot,
+) -> Vec<(String, Vec<usize>)> {
+    let mut shapes = Shapes { naming: &naming, path: ParameterPath::default(), found: vec![] };
+    module.visit(&mut shapes);
+    shapes.found
+}
+
+struct Shapes<'a, N> {
+    naming: &'a N,
+    path: ParameterPath,
+    found: Vec<(String, Vec<usize>)>,
+}
+
+impl<N: Fn(&str, &[usize]) -> Slot> ModuleVisitor for Shapes<'_, N> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let slot = (self.naming)(&self.path.join(), &param.lazy_shape());
+        self.found.extend(slot.parts.into_iter().map(|part| (part.name, part.theirs)));
+    }
 }
 
 struct Collect<'a, N> {

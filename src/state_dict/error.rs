@@ -121,13 +121,15 @@ pub enum StateDictError {
         /// The rule.
         r#source: Box<ConfigError>,
     },
-    /// The model has a part that such files do not describe.
-    #[error("{file} has no {part}")]
-    Inexpressible {
-        /// The kind of file.
-        file: &'static str,
-        /// The part.
-        part: String,
+    /// The format has no place for a model of this configuration.
+    #[error("the authors' format: expected `{field}` = {expected}, found {found}")]
+    NotTheAuthors {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What the format can hold.
+        expected: &'static str,
+        /// What the configuration says.
+        found: String,
     },
     /// A parameter that is to be written is not finite.
     #[error("parameter `{name}` is not finite: {found}")]

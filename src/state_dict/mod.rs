@@ -9,6 +9,9 @@
 mod array;
 pub(crate) mod assign;
 mod error;
+mod npy;
+mod npz;
+mod safetensors;
 pub(crate) mod slot;
 
 use std::collections::BTreeMap;
@@ -16,6 +19,11 @@ use std::path::{Path, PathBuf};
 
 pub use array::{Array, Values};
 pub use error::StateDictError;
+
+use crate::whole_file;
+
+/// Most bytes of a file: what a machine can address.
+const MOST_BYTES: u64 = isize::MAX as u64;
 
 /// Named arrays of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +33,37 @@ pub struct StateDict {
 }
 
 impl StateDict {
+    /// The arrays of a file, whose first bytes say its format.
+    ///
+    /// # Errors
+    /// [`StateDictError::Read`]; [`StateDictError::Malformed`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, StateDictError> {
+        let path = path.as_ref();
+        let bytes = whole_file::read(path, MOST_BYTES)
+            .map_err(|source| StateDictError::Read { path: path.into(), source })?;
+        let is_zip = npz::MAGIC.iter().any(|magic| bytes.starts_with(magic));
+        let (format, arrays) = if is_zip {
+            ("npz", npz::read(&bytes))
+        } else {
+            ("safetensors", safetensors::read(&bytes))
+        };
+        let malformed = |reason| StateDictError::Malformed { path: path.into(), format, reason };
+        Ok(Self { path: path.into(), arrays: arrays.map_err(malformed)? })
+    }
+
+    /// Writes an npz file, uncompressed: either the whole file or nothing. Equal arrays give equal
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`StateDictError::Write`].
+    pub fn write_npz(&self, path: impl AsRef<Path>) -> Result<(), StateDictError> {
+        let path = path.as_ref();
+        let written = whole_file::write(path, |out| {
+            npz::write(&self.arrays, out).map_err(std::io::Error::other)
+        });
+        written.map_err(|source| StateDictError::Write { path: path.into(), source })
+    }
+
     /// Without any array.
     pub fn new() -> Self {
         Self::default()
@@ -48,6 +87,11 @@ impl StateDict {
     /// The array of a name.
     pub fn get(&self, name: &str) -> Option<&Array> {
         self.arrays.get(name)
+    }
+
+    /// Number of values in all arrays.
+    pub fn num_values(&self) -> usize {
+        self.arrays.values().map(|array| array.values().len()).sum()
     }
 
     /// Adds an array, in the place of another one of that name.

@@ -59,7 +59,7 @@ fn of_flow_plus_plus() {
         };
         let mut config = config.with_n_filters(4).with_n_blocks(1);
         config.image = [3, side, side];
-        if let CouplingLaw::MixLogCdf { n_components } = &mut config.law {
+        if let CouplingLaw::MixLogCdf { n_components, .. } = &mut config.law {
             *n_components = 2;
         }
         if let DequantizationConfig::Variational(noise) = &mut config.dequantization {

@@ -34,6 +34,7 @@
 //! is the same model at a size for a single machine, with a true checkerboard, a larger variance
 //! floor in the norms and an initialisation of the networks that ignores the data.
 
+pub mod authors;
 pub mod config;
 pub mod encoder;
 pub mod preset;

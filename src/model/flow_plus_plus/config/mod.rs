@@ -47,7 +47,7 @@ config! {
         /// Dequantization.
         pub dequantization: DequantizationConfig,
         /// Law of all couplings.
-        pub law: CouplingLaw = CouplingLaw::MixLogCdf { n_components: 32 },
+        pub law: CouplingLaw = CouplingLaw::mix_log_cdf(32),
         /// Number of filters of the networks.
         pub n_filters: usize = 96,
         /// Number of blocks of the networks.
@@ -201,8 +201,11 @@ impl FlowPlusPlusConfig {
             CouplingLaw::Affine => AffineConfig::new(AffineForm::Exponential).into(),
             // As published. A bound is for networks whose theta grows with the input, which the
             // norms of these networks prevent.
-            CouplingLaw::MixLogCdf { n_components } => {
-                MixLogCdfConfig::new(n_components).with_max_log_scale(None).into()
+            CouplingLaw::MixLogCdf { n_components, min_log_scale } => {
+                MixLogCdfConfig::new(n_components)
+                    .with_min_log_scale(min_log_scale)
+                    .with_max_log_scale(None)
+                    .into()
             }
         }
     }

@@ -116,7 +116,7 @@ impl FlowPlusPlusConfig {
             ..cifar10_noise(Pattern::Stripes, 96)
         };
         Self::new(image, large_stages(first), DequantizationConfig::Variational(noise))
-            .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+            .with_law(CouplingLaw::mix_log_cdf(4))
             .with_n_blocks(n_blocks)
             .with_channel_mixing(ChannelMixing::None)
             .with_output_activation(OutputActivation::ConcatElu)
@@ -151,7 +151,7 @@ impl FlowPlusPlusConfig {
         let pattern = Pattern::Checkerboard;
         let noise = DequantizationConfig::Variational(cifar10_noise(pattern, 32));
         Self::new([3, 32, 32], cifar10_stages(pattern), noise)
-            .with_law(CouplingLaw::MixLogCdf { n_components: 8 })
+            .with_law(CouplingLaw::mix_log_cdf(8))
             .with_n_filters(32)
             .with_n_blocks(2)
             .with_squeeze_order(ChannelOrder::ChannelMajor)
@@ -172,7 +172,7 @@ impl FlowPlusPlusConfig {
             ..cifar10_noise(pattern, 16)
         };
         Self::new([1, 28, 28], cifar10_stages(pattern), DequantizationConfig::Variational(noise))
-            .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+            .with_law(CouplingLaw::mix_log_cdf(4))
             .with_n_filters(32)
             .with_n_blocks(2)
             .with_variance_floor(1e-2)
@@ -192,7 +192,7 @@ impl FlowPlusPlusConfig {
             stage(Resolution::Keep, Pattern::Checkerboard, 2),
         ];
         Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
-            .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+            .with_law(CouplingLaw::mix_log_cdf(4))
             .with_n_filters(16)
             .with_n_blocks(1)
             .with_variance_floor(1e-2)
