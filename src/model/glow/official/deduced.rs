@@ -39,7 +39,8 @@ pub fn config(
     let first = model.scale(0).within(0);
     let channels = last_side(file, &first.within("actnorm_center").fixed("b"))?;
     if !channels.is_multiple_of(4) {
-        let reason = format!("expected a multiple of 4 channels in the first scale, found {channels}");
+        let reason =
+            format!("expected a multiple of 4 channels in the first scale, found {channels}");
         return Err(undetermined(file, reason));
     }
     let network = first.within("f1");
@@ -62,7 +63,7 @@ pub fn config(
         _ if has(first.within("shuffle").fixed("indices")) => GlowPermutation::Shuffle { seed: 0 },
         _ => GlowPermutation::Reverse,
     };
-    let classes = model.within("prior").within("y_emb").fixed("W");
+    let classes = model.classes().fixed("W");
     let prior = match file.get(&classes) {
         None => GlowPrior::Learned,
         Some(array) => match *array.shape() {
@@ -80,8 +81,9 @@ pub fn config(
         .with_permutation(permutation)
         .with_n_filters(n_filters)
         .with_prior(prior);
-    config.validate().map_err(|error| {
-        StateDictError::Config { path: file.path().into(), source: Box::new(error) }
+    config.validate().map_err(|error| StateDictError::Config {
+        path: file.path().into(),
+        source: Box::new(error),
     })?;
     Ok(config)
 }

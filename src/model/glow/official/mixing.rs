@@ -13,7 +13,7 @@ use crate::linear::Conv1x1;
 use crate::linear::plu_factors::PluFactors;
 use crate::model::glow::GlowMixing;
 use crate::reshape::Permutation;
-use crate::state_dict::assign::{Assignment, collect};
+use crate::state_dict::assign::{Assignment, collect, shapes};
 use crate::state_dict::slot::{Part, Slot};
 use crate::state_dict::{Array, StateDictError, Values};
 use crate::tensor::parameter;
@@ -47,6 +47,29 @@ pub(super) fn write(
     }
 }
 
+/// Names and shapes of the arrays of the layer.
+pub(super) fn shapes_of(
+    scope: &Scope,
+    mixing: &GlowMixing,
+    orders: Orders,
+) -> Vec<(String, Vec<usize>)> {
+    match mixing {
+        GlowMixing::Matrix(layer) => shapes(layer, |_, shape| scope.matrix(shape)),
+        GlowMixing::Plu(layer) => {
+            let scope = scope.within("invconv");
+            let n = layer.log_scale.lazy_shape()[0];
+            let squares = SQUARES.map(|name| (scope.fixed(name), vec![n, n]));
+            squares.into_iter().chain(DIAGONALS.map(|name| (scope.fixed(name), vec![n]))).collect()
+        }
+        GlowMixing::Fixed(_) if orders == Orders::Reversed => vec![],
+        GlowMixing::Fixed(layer) => {
+            let scope = scope.within("shuffle");
+            let n = layer.indices.lazy_shape()[0];
+            ORDERS.map(|name| (scope.fixed(name), vec![n])).into()
+        }
+    }
+}
+
 /// What a file says of the orders of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Orders {
@@ -72,7 +95,14 @@ impl Orders {
     }
 }
 
-const FACTORS: [&str; 3] = ["P", "L", "U"];
+/// The arrays of an order: itself and its inverse.
+const ORDERS: [&str; 2] = ["indices", "indices_inverse"];
+
+/// The matrices among the factors.
+const SQUARES: [&str; 3] = ["P", "L", "U"];
+
+/// The diagonals among the factors.
+const DIAGONALS: [&str; 2] = ["sign_S", "log_S"];
 
 fn read_factors(
     assignment: &mut Assignment,
@@ -165,9 +195,8 @@ fn write_factors(scope: &Scope, layer: &Conv1x1) -> Result<Vec<(String, Array)>,
     };
     let squares = [order, theirs.lower, upper].map(|matrix| array(by_rows(&matrix), &[n, n]));
     let sign = theirs.sign.into_iter().map(|sign| sign as f64).collect();
-    let diagonals =
-        [("sign_S", array(sign, &[n])), ("log_S", array(theirs.log_scale, &[n]))];
-    let arrays = FACTORS.into_iter().zip(squares).chain(diagonals);
+    let diagonals = [sign, theirs.log_scale].map(|diagonal| array(diagonal, &[n]));
+    let arrays = SQUARES.into_iter().zip(squares).chain(DIAGONALS.into_iter().zip(diagonals));
     Ok(arrays.map(|(name, array)| (scope.fixed(name), array)).collect())
 }
 
@@ -197,7 +226,8 @@ fn read_order(
             }
         }
     };
-    let [order, inverse] = [take("indices")?, take("indices_inverse")?];
+    let [order, inverse] = ORDERS.map(&mut take);
+    let (order, inverse) = (order?, inverse?);
     let undone = order.iter().map(|&place| inverse[place as usize]);
     if !undone.eq(0..n as i64) {
         let (path, name) = (assignment.path().into(), scope.fixed("indices_inverse"));
@@ -213,8 +243,8 @@ fn write_order(scope: &Scope, layer: &Permutation) -> Result<Vec<(String, Array)
     let order = integers(&layer.indices, "indices")?;
     let inverse = inverted(&order);
     let array = |values: Vec<i64>| Array::new([values.len()], Values::I64(values));
-    let arrays = [("indices", order), ("indices_inverse", inverse)];
-    Ok(arrays.map(|(name, order)| (scope.fixed(name), array(order))).into())
+    let arrays = ORDERS.into_iter().zip([order, inverse]);
+    Ok(arrays.map(|(name, order)| (scope.fixed(name), array(order))).collect())
 }
 
 /// Whether each number from 0 occurs once.

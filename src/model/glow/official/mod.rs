@@ -7,21 +7,27 @@
 //! file = tensorflow.train.load_checkpoint("logs/model_best_loss.ckpt")
 //! numpy.savez("glow.npz", **{name: file.get_tensor(name) for name in file.get_variable_to_shape_map()})
 //! ```
-//! [`config`] deduces the model from the arrays, [`load`] fills it:
+//! [`load`] reads it, and [`config`] deduces a configuration from it:
 //! ```no_run
 //! use burn::tensor::Device;
 //! use flowkit::Density;
+//! use flowkit::model::glow::GlowConfig;
 //! use flowkit::model::glow::official::{self, Weights};
 //! use flowkit::state_dict::StateDict;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let file = StateDict::read("glow.npz")?;
-//! let config = official::config(&file, [32, 32], 256)?; // 32x32 pixels of 256 levels
-//! let glow = official::load(&file, &config, Weights::Last, &Device::flex())?;
+//! let device = Device::flex();
+//! let glow = official::load("glow.npz", &GlowConfig::cifar10(), Weights::Last, &device)?;
 //! let images = glow.sample_at(16, 0.7)?;
+//!
+//! let file = StateDict::read("other.npz")?;
+//! let config = official::config(&file, [64, 64], 32)?; // 64x64 pixels of 5 bits
+//! let glow = official::fill(&file, Weights::Last, config.build(&device)?)?;
 //! # Ok(())
 //! # }
 //! ```
+//! [`load_classes`] and [`fill_classes`] are for class-conditional models, [`save`] and
+//! [`save_classes`] write the same arrays, and [`arrays`] lists them.
 //!
 //! # Names
 //! Scale `i`, step `j`, `C` channels, `F` filters, `o` outputs of a coupling's network: `C` if the
@@ -89,8 +95,8 @@ mod scope;
 mod write;
 
 pub use deduced::config;
-pub use read::{load, load_classes};
-pub use write::{state_dict, state_dict_classes};
+pub use read::{fill, fill_classes, load, load_classes};
+pub use write::{arrays, save, save_classes};
 
 /// Which weights of a checkpoint are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

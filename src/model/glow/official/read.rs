@@ -1,13 +1,17 @@
 //! Models from checkpoints.
 
+use std::path::Path;
+
 use burn::module::Module;
 use burn::tensor::Device;
 
+use super::Weights;
 use super::mixing;
 use super::scope::{AVERAGE, Outputs, Scope, ZERO_LAYER, leaf};
-use super::Weights;
 use crate::bijector::multi_scale::MultiScale;
+use crate::conditioner::zero_conv;
 use crate::error::ConfigError;
+use crate::flow::uninit::Uninit;
 use crate::model::glow::{
     ClassGlow, Glow, GlowClassifier, GlowClassifierConfig, GlowConfig, GlowLayers, GlowLevel,
     GlowStep, TopPrior,
@@ -15,54 +19,102 @@ use crate::model::glow::{
 use crate::state_dict::assign::Assignment;
 use crate::state_dict::{StateDict, StateDictError};
 
-/// The model of `config` with the weights of a file. [`config`](super::config) deduces the
-/// configuration; a preset such as [`GlowConfig::cifar10`] does as well.
+/// The model of `config` with the weights of a file: a preset such as [`GlowConfig::cifar10`], or
+/// what [`config`](super::config) deduces.
 ///
 /// # Errors
-/// If the configuration is invalid, has classes (then [`load_classes`] reads the file) or couplings
-/// that the released code does not have; if an array is missing, has another shape than the
-/// configuration says, is of integers or not finite; if orders of channels are no permutations; if
-/// the file has arrays that the model does not use. The names of the arrays are in the errors.
+/// Those of [`StateDict::read`] and [`fill`]; [`StateDictError::Config`], also if the configuration
+/// has classes; [`StateDictError::Undetermined`] if the file has fewer numbers than the model has
+/// parameters.
 pub fn load(
-    file: &StateDict,
+    path: impl AsRef<Path>,
     config: &GlowConfig,
     weights: Weights,
     device: &Device,
 ) -> Result<Glow, StateDictError> {
-    let mut glow = config.build(device).map_err(|error| invalid(file, error))?.without_data();
-    let mut reader = Reader::new(file, weights);
-    glow.bijector = reader.layers(glow.bijector)?;
-    reader.finish()?;
-    Ok(glow)
+    let file = StateDict::read(path)?;
+    check_size(&file, config)?;
+    let model = config.build(device).map_err(|error| invalid(&file, error))?;
+    fill(&file, weights, model)
 }
 
-/// The class-conditional model of `config`, and the classifier on its latents if the file has one
-/// (`--ycond`, `--weight_y`).
+/// The class-conditional model of `config` with the weights of a file (`--ycond`), and the classifier
+/// on its latents if the file has one (`--weight_y`).
 ///
 /// # Errors
 /// Those of [`load`]; the configuration must have classes.
 pub fn load_classes(
-    file: &StateDict,
+    path: impl AsRef<Path>,
     config: &GlowConfig,
     weights: Weights,
     device: &Device,
 ) -> Result<(ClassGlow, Option<GlowClassifier>), StateDictError> {
-    let failed = |error| invalid(file, error);
-    let mut glow = config.build_classes(device).map_err(failed)?.without_data();
+    let file = StateDict::read(path)?;
+    check_size(&file, config)?;
+    let failed = |error| invalid(&file, error);
+    let model = config.build_classes(device).map_err(failed)?;
+    let classifier = Reader::new(&file, weights)
+        .has_any(&Scope::model(weights).classifier())
+        .then(|| GlowClassifierConfig::for_model(config).and_then(|config| config.build(device)));
+    fill_classes(&file, weights, model, classifier.transpose().map_err(failed)?)
+}
+
+/// A model that a configuration built, with the weights of a file, in the type of its parameters.
+///
+/// # Errors
+/// [`StateDictError::NotTheAuthors`] for couplings that the released code does not have;
+/// [`StateDictError::Missing`], [`StateDictError::Shape`], [`StateDictError::Integers`],
+/// [`StateDictError::NotFinite`] for an array; [`StateDictError::Value`] for an order of channels
+/// that is no permutation, or factors of a matrix that has no inverse; [`StateDictError::Unused`]
+/// for arrays that the model has no parameter for.
+pub fn fill(
+    file: &StateDict,
+    weights: Weights,
+    model: Uninit<Glow>,
+) -> Result<Glow, StateDictError> {
     let mut reader = Reader::new(file, weights);
-    glow.bijector = reader.layers(glow.bijector)?;
-    let scope = reader.model.within("classifier");
-    let classifier = if reader.has_any(&scope) {
-        let classifier = GlowClassifierConfig::for_model(config)
-            .and_then(|config| config.build(device))
-            .map_err(failed)?;
-        let naming = |path: &str, shape: &[usize]| scope.dense(leaf(path), shape);
-        Some(reader.assignment.fill(classifier, naming)?)
-    } else {
-        None
-    };
+    let model = reader.model(model)?;
     reader.finish()?;
-    Ok((glow, classifier))
+    Ok(model)
+}
+
+/// A class-conditional model, and a classifier on its latents, with the weights of a file.
+///
+/// # Errors
+/// Those of [`fill`]. The file must have the arrays of the classifier if there is one, and none of
+/// them otherwise.
+pub fn fill_classes(
+    file: &StateDict,
+    weights: Weights,
+    model: Uninit<ClassGlow>,
+    classifier: Option<GlowClassifier>,
+) -> Result<(ClassGlow, Option<GlowClassifier>), StateDictError> {
+    let mut reader = Reader::new(file, weights);
+    let model = reader.model(model)?;
+    let scope = reader.model.classifier();
+    let naming = |path: &str, shape: &[usize]| scope.dense(leaf(path), shape);
+    let classifier = classifier.map(|classifier| reader.assignment.fill(classifier, naming));
+    let classifier = classifier.transpose()?;
+    reader.finish()?;
+    Ok((model, classifier))
+}
+
+/// A few names claim any size; a file that has so many numbers is as large itself.
+fn check_size(file: &StateDict, config: &GlowConfig) -> Result<(), StateDictError> {
+    let claimed = config.num_params().map_err(|error| invalid(file, error))?;
+    let reader = Reader::new(file, Weights::Last);
+    let absent = if reader.has_any(&reader.model.top_prior()) {
+        0
+    } else {
+        let sides = 2 * config.top_channels();
+        zero_conv::count(sides, sides)
+    };
+    let held = file.num_values();
+    if claimed <= held.saturating_add(absent) {
+        return Ok(());
+    }
+    let reason = format!("expected the {claimed} parameters of the model, found {held} numbers");
+    Err(StateDictError::Undetermined { path: file.path().into(), reason })
 }
 
 fn invalid(file: &StateDict, error: ConfigError) -> StateDictError {
@@ -79,6 +131,13 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(file: &'a StateDict, weights: Weights) -> Self {
         Self { assignment: Assignment::new(file), model: Scope::model(weights), weights }
+    }
+
+    fn model<C>(&mut self, model: Uninit<Glow<C>>) -> Result<Glow<C>, StateDictError> {
+        model.initialize_with(|mut model| {
+            model.bijector = self.layers(model.bijector)?;
+            Ok(model)
+        })
     }
 
     fn layers(&mut self, (centre, scales): GlowLayers) -> Result<GlowLayers, StateDictError> {
@@ -118,8 +177,7 @@ impl<'a> Reader<'a> {
 
     /// Without `model/prior/p` the convolution keeps its initial zeros.
     fn top_prior(&mut self, mut top: TopPrior) -> Result<TopPrior, StateDictError> {
-        let scope = self.model.within("prior");
-        let [conv, classes] = ["p", "y_emb"].map(|name| scope.within(name));
+        let (conv, classes) = (self.model.top_prior(), self.model.classes());
         if self.has_any(&conv) {
             top.conv = self.convolution(top.conv, &conv, Outputs::InOrder)?;
         }

@@ -24,8 +24,8 @@ impl Outputs {
             AffineForm::Additive => Ok(Self::InOrder),
             AffineForm::Sigmoid => Ok(Self::Interleaved),
             AffineForm::Exponential | AffineForm::Bounded | AffineForm::Normal => {
-                let part = format!("coupling of the form `{form:?}`");
-                Err(StateDictError::Inexpressible { file: FILE, part })
+                let (field, expected) = ("coupling", "Additive or Affine");
+                Err(StateDictError::NotTheAuthors { field, expected, found: format!("{form:?}") })
             }
         }
     }
@@ -42,9 +42,6 @@ impl Outputs {
         })
     }
 }
-
-/// The kind of file, in errors.
-pub(super) const FILE: &str = "a checkpoint of the released code of Glow";
 
 /// The arrays of a convolution or a dense layer with initial weights of zero.
 pub(super) const ZERO_LAYER: [&str; 3] = ["W", "b", "logs"];
@@ -73,6 +70,21 @@ impl Scope {
     /// That of the prior of the half that scale `index` factors out.
     pub(super) fn factor_out(&self, index: usize) -> Self {
         self.within(format_args!("pool{index}")).within("conv")
+    }
+
+    /// That of the convolution of the top prior.
+    pub(super) fn top_prior(&self) -> Self {
+        self.within("prior").within("p")
+    }
+
+    /// That of the classes of the top prior.
+    pub(super) fn classes(&self) -> Self {
+        self.within("prior").within("y_emb")
+    }
+
+    /// That of the classifier.
+    pub(super) fn classifier(&self) -> Self {
+        self.within("classifier")
     }
 
     /// That of `name` in this one.
