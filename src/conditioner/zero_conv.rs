@@ -62,7 +62,7 @@ impl NetConfig<4> for ZeroConvConfig {
 }
 
 /// Number of parameters of a layer with these channels; `usize::MAX` where there are more.
-pub(super) fn count(inputs: usize, outputs: usize) -> usize {
+pub(crate) fn count(inputs: usize, outputs: usize) -> usize {
     sum([product([outputs, sum([inputs, 1]), 9]), product([2, outputs])])
 }
 

@@ -64,6 +64,13 @@ pub struct Affine {
     form: AffineForm,
 }
 
+impl Affine {
+    /// How scale and shift act.
+    pub fn form(&self) -> AffineForm {
+        self.form
+    }
+}
+
 impl Law for Affine {
     fn n_params(&self) -> usize {
         self.form.n_params()

@@ -76,6 +76,7 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{condition_number, mix_channels};
+use super::plu_factors::PluFactors;
 use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -186,18 +187,9 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
                 DMatrix::from_fn(n, n, |row, column| f64::from(u8::from(order[row] == column)))
             }
         };
-        let lu = matrix.lu();
-        // nalgebra factors P'·W = L·U. Applying its row swaps to 0..n tells which row of W each row
-        // of L·U is.
-        let mut rows = DMatrix::<f64>::from_fn(n, 1, |row, _| row as f64);
-        lu.p().permute_rows(&mut rows);
-        let mut permutation = vec![0i64; n];
-        for (row, source) in rows.iter().enumerate() {
-            permutation[*source as usize] = row as i64;
-        }
-        let (mut lower, mut upper) = (lu.l(), lu.u());
-        let diagonal: Vec<f64> = upper.diagonal().iter().copied().collect();
-        let mut log_scale: Vec<f32> = diagonal.iter().map(|v| v.abs().ln() as f32).collect();
+        let PluFactors { mut lower, mut upper, log_scale, sign, permutation } =
+            PluFactors::of(matrix);
+        let mut log_scale: Vec<f32> = log_scale.into_iter().map(|value| value as f32).collect();
         if self.conditioning != Conditioning::Free {
             lower.fill(0.0);
             upper.fill(0.0);
@@ -207,7 +199,6 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
             let rows: Vec<f32> = m.transpose().iter().map(|v| *v as f32).collect();
             Param::from_data(TensorData::new(rows, [n, n]), device)
         };
-        let sign: Vec<i64> = diagonal.iter().map(|v| if *v < 0.0 { -1 } else { 1 }).collect();
         let fixed = |values: Vec<i64>| {
             Param::initialized(
                 ParamId::new(),

@@ -5,6 +5,7 @@ pub mod channel_matrix;
 pub mod conv1x1;
 pub mod householder;
 mod matrix;
+pub(crate) mod plu_factors;
 pub mod position_norm;
 pub mod standardize;
 

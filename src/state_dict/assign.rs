@@ -2,6 +2,7 @@
 //! is left over.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
@@ -34,6 +35,22 @@ impl<'a> Assignment<'a> {
         module.visit(&mut gather);
         let values = gather.outcome?;
         Ok(module.map(&mut Fill { values: values.into_iter() }))
+    }
+
+    /// Whether the file has an array of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.state.get(name).is_some()
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.state.path()
+    }
+
+    /// Lets the arrays that `is_known` selects be left over: the model has no use for them.
+    pub(crate) fn leave(&mut self, is_known: impl Fn(&StateDict, &str) -> bool) {
+        let known = self.state.names().filter(|name| is_known(self.state, name));
+        self.used.extend(known.map(str::to_owned));
     }
 
     /// The array `name`, which is used from now on.
@@ -72,7 +89,7 @@ impl<'a> Assignment<'a> {
     }
 
     /// The values of one part, in the order of the parameter.
-    fn part(&mut self, part: &Part) -> Result<Vec<f64>, StateDictError> {
+    pub(crate) fn part(&mut self, part: &Part) -> Result<Vec<f64>, StateDictError> {
         let array = self.take(&part.name)?;
         let (path, name) = (|| self.state.path().into(), || part.name.clone());
         if array.shape() != part.theirs {

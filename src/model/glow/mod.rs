@@ -67,11 +67,12 @@
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018; layers, initialisation and priors of the released code, except for the
-//! order of the channels within a layer's output.
+//! order of the channels within a layer's output. [`official`] reads its checkpoints.
 
 pub mod classifier;
 pub mod config;
 pub mod mixing;
+pub mod official;
 pub mod preset;
 pub mod top_prior;
 
