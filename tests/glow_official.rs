@@ -194,8 +194,8 @@ fn bits(module: &impl Module) -> Bits {
     bits
 }
 
-/// What is written is the file that was read, and gives the same model, bit for bit. Matrices in PLU
-/// form are factored again.
+/// What is written is the file that was read, and gives the same model, bit for bit. Matrices in
+/// PLU form are factored again.
 #[test]
 fn written_files_are_read_back() {
     let place = tempfile::tempdir().unwrap();

@@ -70,7 +70,7 @@ fn weights_of_the_authors_are_evaluated() {
     let (flow, _) = authors::load(&small, &device).unwrap();
     device.seed(StepSeed::new(0).seed(0, Purpose::Evaluation));
     let test = photographs().test.take(IMAGES);
-    let mut parts = chunks(test.len(), 32).unwrap().into_iter().map(|indices| {
+    let mut parts = chunks(test.len(), 32).unwrap().map(|indices| {
         flow.evaluate_importance_weighted(test.batch(&indices, &device), 2).unwrap()
     });
     let mut all = parts.next().unwrap();

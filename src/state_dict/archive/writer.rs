@@ -190,7 +190,7 @@ mod tests {
             field.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
             field
         };
-        assert_eq!(extra(WIDE - 1, Some(WIDE - 1)), []);
+        assert_eq!(extra(WIDE - 1, Some(WIDE - 1)), Vec::<u8>::new());
         assert_eq!(extra(WIDE, None), field(&[WIDE, WIDE]));
         assert_eq!(extra(WIDE + 7, Some(3)), field(&[WIDE + 7, WIDE + 7]));
         assert_eq!(extra(5, Some(WIDE)), field(&[WIDE]));

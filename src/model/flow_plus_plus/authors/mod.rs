@@ -26,9 +26,9 @@
 //!
 //! # What a file does not say
 //! The number of heads (the released models have 4) and of levels (256; the models of fewer bits
-//! have the same arrays). [`config`] gives the released numbers, which the caller may change before
-//! [`fill`]. Two stages with the same resolution and pattern are taken as one, which is the same
-//! function if the first has an even number of couplings.
+//! have the same arrays). [`config()`] gives the released numbers, which the caller may change
+//! before [`fill`]. Two stages with the same resolution and pattern are taken as one, which is the
+//! same function if the first has an even number of couplings.
 //!
 //! # Numerics
 //! The authors train the scale `g` of a norm, and compute with 1e-10 where it is smaller; here its
@@ -87,10 +87,10 @@ const HEADS: usize = 4;
 const NO_CLAMP: f64 = -80.0;
 
 /// The model of a file and its configuration. A file of fewer levels or with another number of
-/// heads is read by [`config`] and [`fill`].
+/// heads is read by [`config()`] and [`fill`].
 ///
 /// # Errors
-/// Those of [`StateDict::read`], [`config`] and [`fill`].
+/// Those of [`StateDict::read`], [`config()`] and [`fill`].
 pub fn load(
     path: impl AsRef<Path>,
     device: &Device,

@@ -1,13 +1,13 @@
 //! Checkpoints of the released code of Glow (`openai/glow`, TensorFlow 1).
 //!
-//! The code writes TensorFlow's bundles (`model_best_loss.ckpt.index` and `.data-...`). Python turns
-//! one into an npz file; TensorFlow 1.8 and later and TensorFlow 2 can do it:
+//! The code writes TensorFlow's bundles (`model_best_loss.ckpt.index` and `.data-...`). Python
+//! turns one into an npz file; TensorFlow 1.8 and later and TensorFlow 2 can do it:
 //! ```python
-//! import numpy, tensorflow
-//! file = tensorflow.train.load_checkpoint("logs/model_best_loss.ckpt")
-//! numpy.savez("glow.npz", **{name: file.get_tensor(name) for name in file.get_variable_to_shape_map()})
+//! import numpy, tensorflow file = tensorflow.train.load_checkpoint("logs/model_best_loss.ckpt")
+//! numpy.savez("glow.npz", **{name: file.get_tensor(name) for name in
+//! file.get_variable_to_shape_map()})
 //! ```
-//! [`load`] reads it, and [`config`] deduces a configuration from it:
+//! [`load`] reads it, and [`config()`] deduces a configuration from it:
 //! ```no_run
 //! use burn::tensor::Device;
 //! use flowkit::Density;
@@ -75,8 +75,9 @@
 //!
 //! # What a file does not show
 //! The size of the images and the number of levels of a pixel (`--n_bits_x`) are arguments of
-//! [`config`]. The demo's CelebA-HQ model was published as a frozen graph (`graph_optimized.pb`),
-//! which is no checkpoint, and its encoder also reads a smaller image: this module does not read it.
+//! [`config()`]. The demo's CelebA-HQ model was published as a frozen graph (`graph_optimized.pb`),
+//! which is no checkpoint, and its encoder also reads a smaller image: this module does not read
+//! it.
 //!
 //! # Numerics
 //! Values of float32 are copied without a change, except those of `P·L·(U + D)`. On the files of

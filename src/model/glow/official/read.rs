@@ -20,7 +20,7 @@ use crate::state_dict::assign::Assignment;
 use crate::state_dict::{StateDict, StateDictError};
 
 /// The model of `config` with the weights of a file: a preset such as [`GlowConfig::cifar10`], or
-/// what [`config`](super::config) deduces.
+/// what [`config()`](super::config) deduces.
 ///
 /// # Errors
 /// Those of [`StateDict::read`] and [`fill`]; [`StateDictError::Config`], also if the configuration
@@ -38,8 +38,8 @@ pub fn load(
     fill(&file, weights, model)
 }
 
-/// The class-conditional model of `config` with the weights of a file (`--ycond`), and the classifier
-/// on its latents if the file has one (`--weight_y`).
+/// The class-conditional model of `config` with the weights of a file (`--ycond`), and the
+/// classifier on its latents if the file has one (`--weight_y`).
 ///
 /// # Errors
 /// Those of [`load`]; the configuration must have classes.
