@@ -35,8 +35,8 @@ pub fn load(
     fill(&file, weights, model)
 }
 
-/// The class-conditional model of `config` with the weights of a file (`--ycond`), and the classifier
-/// on its latents if the file has one (`--weight_y`).
+/// The class-conditional model of `config` with the weights of a file (`--ycond`), and the
+/// classifier on its latents if the file has one (`--weight_y`).
 ///
 /// # Errors
 /// Those of [`load`]; the configuration must have classes.
