@@ -1,7 +1,7 @@
 //! Glow beside the formulas of its released code: files with that code's names and layouts.
 //!
-//! `tests/golden/glow_official.py` wrote the files and computed the values, in float64:
-//! `python3 tests/golden/glow_official.py`. `--nocapture` prints how far each result is from theirs.
+//! `python3 tests/golden/glow_official.py` wrote the files and computed the values, in float64.
+//! `--nocapture` prints how far each result is from them.
 
 #[path = "../common/mod.rs"]
 mod common;
