@@ -66,7 +66,7 @@ pub struct Affine {
 
 impl Affine {
     /// How scale and shift act.
-    pub fn form(&self) -> AffineForm {
+    pub(crate) fn form(&self) -> AffineForm {
         self.form
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Weights;
 use super::scope::Scope;
+use crate::conditioner::zero_conv;
 use crate::model::glow::{GlowConfig, GlowCoupling, GlowPermutation, GlowPrior};
 use crate::state_dict::{StateDict, StateDictError};
 
@@ -23,8 +24,10 @@ use crate::state_dict::{StateDict, StateDictError};
 /// file.
 ///
 /// # Errors
-/// If an array is missing that a setting is read from, if its shape fits no model, or if the
-/// settings break a rule of [`GlowConfig`]. Everything else is checked by [`load`](super::load).
+/// [`StateDictError::Missing`] and [`StateDictError::Undetermined`] for an array that a setting is
+/// read from; [`StateDictError::Config`] if the settings break a rule of [`GlowConfig`];
+/// [`StateDictError::Undetermined`] if the file has less than half of the numbers of the model.
+/// [`fill`](super::fill) checks all arrays.
 pub fn config(
     file: &StateDict,
     [height, width]: [usize; 2],
@@ -81,11 +84,31 @@ pub fn config(
         .with_permutation(permutation)
         .with_n_filters(n_filters)
         .with_prior(prior);
-    config.validate().map_err(|error| StateDictError::Config {
+    check_size(file, &model, &config)?;
+    Ok(config)
+}
+
+/// Checks the configuration, and that the file is about as large as the model: a few names claim
+/// any size.
+fn check_size(file: &StateDict, model: &Scope, config: &GlowConfig) -> Result<(), StateDictError> {
+    let claimed = config.num_params().map_err(|error| StateDictError::Config {
         path: file.path().into(),
         source: Box::new(error),
     })?;
-    Ok(config)
+    let absent = match file.get(&model.top_prior().fixed("W")) {
+        Some(_) => 0,
+        None => {
+            let sides = 2 * config.top_channels();
+            zero_conv::count(sides, sides)
+        }
+    };
+    let held = file.num_values();
+    if (claimed - absent) / 2 <= held {
+        return Ok(());
+    }
+    let reason =
+        format!("the names are those of a model of {claimed} parameters, found {held} numbers");
+    Err(undetermined(file, reason))
 }
 
 /// Scale and step of an array.

@@ -85,9 +85,9 @@ impl Orders {
         layers: impl Iterator<Item = &'a GlowMixing>,
     ) -> Result<Self, StateDictError> {
         for layer in layers {
-            let GlowMixing::Fixed(layer) = layer else { continue };
-            let order = integers(&layer.indices, "indices")?;
-            if !order.iter().copied().eq((0..order.len() as i64).rev()) {
+            if let GlowMixing::Fixed(layer) = layer
+                && !is_reversed(layer)?
+            {
                 return Ok(Self::Listed);
             }
         }
@@ -206,6 +206,9 @@ fn read_order(
     mut layer: Permutation,
 ) -> Result<Permutation, StateDictError> {
     let scope = scope.within("shuffle");
+    if ORDERS.iter().all(|name| !assignment.has(&scope.fixed(name))) && is_reversed(&layer)? {
+        return Ok(layer);
+    }
     let n = layer.indices.lazy_shape()[0];
     let mut take = |variable: &str| {
         let (path, name) = (assignment.path().into(), scope.fixed(variable));
@@ -245,6 +248,12 @@ fn write_order(scope: &Scope, layer: &Permutation) -> Result<Vec<(String, Array)
     let array = |values: Vec<i64>| Array::new([values.len()], Values::I64(values));
     let arrays = ORDERS.into_iter().zip([order, inverse]);
     Ok(arrays.map(|(name, order)| (scope.fixed(name), array(order))).collect())
+}
+
+/// Whether the layer reverses the channels, for which a file has no arrays.
+fn is_reversed(layer: &Permutation) -> Result<bool, StateDictError> {
+    let order = integers(&layer.indices, "indices")?;
+    Ok(order.iter().copied().eq((0..order.len() as i64).rev()))
 }
 
 /// Whether each number from 0 occurs once.

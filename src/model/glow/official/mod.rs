@@ -1,11 +1,11 @@
 //! Checkpoints of the released code of Glow (`openai/glow`, TensorFlow 1).
 //!
-//! The code writes TensorFlow's bundles (`model_best_loss.ckpt.index` and `.data-...`). Python
-//! turns one into an npz file; TensorFlow 1.8 and later and TensorFlow 2 can do it:
+//! The code writes TensorFlow's bundles (`model_best_loss.ckpt.index` and `.data-...`). Three lines
+//! of Python, with TensorFlow 1.8 or later, make an npz file of one:
 //! ```python
-//! import numpy, tensorflow file = tensorflow.train.load_checkpoint("logs/model_best_loss.ckpt")
-//! numpy.savez("glow.npz", **{name: file.get_tensor(name) for name in
-//! file.get_variable_to_shape_map()})
+//! import numpy, tensorflow
+//! file = tensorflow.train.load_checkpoint("logs/model_best_loss.ckpt")
+//! numpy.savez("glow.npz", **{n: file.get_tensor(n) for n in file.get_variable_to_shape_map()})
 //! ```
 //! [`load`] reads it, and [`config()`] deduces a configuration from it:
 //! ```no_run
@@ -60,7 +60,7 @@
 //! * `W = P·L·(U + D)` is multiplied from the right in the released code, `z = x·W`, and from the
 //!   left here. The transpose is factored again in float64. Its factors are other numbers, the map
 //!   and its determinant are the same. The released code has this form behind a switch in its
-//!   source; its published models have `W`.
+//!   source, and `W` without it.
 //! * A model that was trained without `--learntop` has no `model/prior/p`. The deepest latents are
 //!   then standard normal without a class. The model here has the convolution with zeros, which is
 //!   the same density.
@@ -75,14 +75,13 @@
 //!
 //! # What a file does not show
 //! The size of the images and the number of levels of a pixel (`--n_bits_x`) are arguments of
-//! [`config()`]. The demo's CelebA-HQ model was published as a frozen graph (`graph_optimized.pb`),
-//! which is no checkpoint, and its encoder also reads a smaller image: this module does not read
-//! it.
+//! [`config()`]. The CelebA-HQ model of the demo is published as a frozen graph (`.pb`), which is no
+//! checkpoint and has an input more. This module does not read it.
 //!
 //! # Numerics
-//! Values of float32 are copied without a change, except those of `P·L·(U + D)`. On the files of
-//! `tests/golden/glow_official.py` latents and log-densities agree with the formulas of the released
-//! code to 1e-10 in float64 and 5e-6 in float32.
+//! Values of float32 are copied without a change, except those of `P·L·(U + D)`. Latents and
+//! log-densities agree with the formulas of the released code to 1e-10 in float64 and 5e-6 in
+//! float32 (`tests/golden/glow_official.py`).
 //!
 //! # Reference
 //! `model.py`, `tfops.py` and `optim.py` of the code of Kingma & Dhariwal 2018. Its

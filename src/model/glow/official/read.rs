@@ -9,7 +9,6 @@ use super::Weights;
 use super::mixing;
 use super::scope::{AVERAGE, Outputs, Scope, ZERO_LAYER, leaf};
 use crate::bijector::multi_scale::MultiScale;
-use crate::conditioner::zero_conv;
 use crate::error::ConfigError;
 use crate::flow::uninit::Uninit;
 use crate::model::glow::{
@@ -24,8 +23,7 @@ use crate::state_dict::{StateDict, StateDictError};
 ///
 /// # Errors
 /// Those of [`StateDict::read`] and [`fill`]; [`StateDictError::Config`], also if the configuration
-/// has classes; [`StateDictError::Undetermined`] if the file has fewer numbers than the model has
-/// parameters.
+/// has classes.
 pub fn load(
     path: impl AsRef<Path>,
     config: &GlowConfig,
@@ -33,7 +31,6 @@ pub fn load(
     device: &Device,
 ) -> Result<Glow, StateDictError> {
     let file = StateDict::read(path)?;
-    check_size(&file, config)?;
     let model = config.build(device).map_err(|error| invalid(&file, error))?;
     fill(&file, weights, model)
 }
@@ -50,7 +47,6 @@ pub fn load_classes(
     device: &Device,
 ) -> Result<(ClassGlow, Option<GlowClassifier>), StateDictError> {
     let file = StateDict::read(path)?;
-    check_size(&file, config)?;
     let failed = |error| invalid(&file, error);
     let model = config.build_classes(device).map_err(failed)?;
     let classifier = Reader::new(&file, weights)
@@ -97,24 +93,6 @@ pub fn fill_classes(
     let classifier = classifier.transpose()?;
     reader.finish()?;
     Ok((model, classifier))
-}
-
-/// A few names claim any size; a file that has so many numbers is as large itself.
-fn check_size(file: &StateDict, config: &GlowConfig) -> Result<(), StateDictError> {
-    let claimed = config.num_params().map_err(|error| invalid(file, error))?;
-    let reader = Reader::new(file, Weights::Last);
-    let absent = if reader.has_any(&reader.model.top_prior()) {
-        0
-    } else {
-        let sides = 2 * config.top_channels();
-        zero_conv::count(sides, sides)
-    };
-    let held = file.num_values();
-    if claimed <= held.saturating_add(absent) {
-        return Ok(());
-    }
-    let reason = format!("expected the {claimed} parameters of the model, found {held} numbers");
-    Err(StateDictError::Undetermined { path: file.path().into(), reason })
 }
 
 fn invalid(file: &StateDict, error: ConfigError) -> StateDictError {
