@@ -12,6 +12,7 @@ use crate::flow::FailedRow;
 use crate::flow::diagnose::PlotError;
 use crate::importance::ImportanceError;
 use crate::model::UnknownPreset;
+use crate::state_dict::StateDictError;
 use crate::tensor::finite::NonFiniteContext;
 #[cfg(feature = "testing")]
 use crate::testing::{ConformanceError, Failure};
@@ -50,6 +51,9 @@ pub enum Error {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A file of named arrays.
+    #[error(transparent)]
+    StateDict(#[from] StateDictError),
     /// Data.
     #[error(transparent)]
     Data(#[from] DataError),

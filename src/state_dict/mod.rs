@@ -74,6 +74,11 @@ impl StateDict {
         Self { path: PathBuf::new(), arrays: arrays.into_iter().collect() }
     }
 
+    /// The same arrays as those of a file.
+    pub(crate) fn from_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
     /// The file that they are from; empty if they are from none.
     pub fn path(&self) -> &Path {
         &self.path
