@@ -10,19 +10,24 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use common::tolerance::normwise;
 use common::values;
+use flowkit::law::RationalQuadraticSplineConfig;
 use flowkit::model::flow_plus_plus::FlowPlusPlusConfig;
-use flowkit::model::glow::{Glow, GlowConfig};
-use flowkit::model::{Maf, MafConfig, Nsf, NsfConfig, RealNvp, RealNvpConfig};
-use flowkit::state_dict::StateDict;
+use flowkit::model::glow::{Glow, GlowConfig, GlowPermutation, GlowPrior};
+use flowkit::model::{LinearKind, Maf, MafConfig, Nsf, NsfConfig, NsfForm, RealNvp, RealNvpConfig};
+use flowkit::state_dict::{Array, StateDict, Values};
 use flowkit::testing::elements::normal;
-use flowkit::{Activation, Density, Flow, StandardNormal, Uninit};
+use flowkit::{
+    Activation, Conv1x1Init, Density, ElementwiseConfig, Flow, HouseholderConfig,
+    PermutationConfig, StandardNormal, Uninit,
+};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -149,15 +154,196 @@ fn files_for_another_program() {
     for (name, found) in log_densities(&folder) {
         assert!(found.iter().all(|value| value.is_finite()), "{name}: {found:?}");
     }
-    if std::env::var_os("FLOWKIT_PRINT").is_some() {
-        let tiny = FlowPlusPlusConfig::tiny().build(&Device::flex()).unwrap();
-        shaken(tiny, 5).save(folder.join("flow_plus_plus.safetensors")).unwrap();
-        for name in ["real_nvp", "maf", "nsf", "glow", "flow_plus_plus"] {
-            let file = StateDict::read(folder.join(format!("{name}.safetensors"))).unwrap();
-            for array in file.names() {
-                let found = file.get(array).unwrap();
-                println!("{name} {array} {:?} {}", found.shape(), found.values().kind());
-            }
+}
+
+/// The files of the repository, which `read.py` has read.
+#[test]
+fn pytorch_reads_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/saved");
+    let truth = StateDict::read(folder.join("truth.f64.safetensors")).unwrap();
+    for (name, found) in log_densities(&folder) {
+        let Some(Values::F64(expected)) = truth.get(name).map(Array::values) else {
+            panic!("{name}: no log-densities in float64");
+        };
+        let error = normwise(&found, expected);
+        println!("{name}: {error:.1e}");
+        assert!(error <= 1e-5, "{name}: {error:e}");
+    }
+}
+
+/// Parts of a row of a table: the texts in backticks of each cell.
+fn cells(row: &str) -> Vec<Vec<&str>> {
+    let cells = row.trim_matches('|').split('|');
+    cells.map(|cell| cell.split('`').skip(1).step_by(2).collect()).collect()
+}
+
+/// Every choice of `{a,b}` in a path.
+fn choices(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{').filter(|(_, rest)| rest.contains(',')) else {
+        return vec![path.to_owned()];
+    };
+    let (inside, after) = rest.split_once('}').unwrap();
+    if !inside.contains(',') {
+        let rest = choices(after);
+        return rest.into_iter().map(|rest| format!("{before}{{{inside}}}{rest}")).collect();
+    }
+    let each = |choice: &str| {
+        choices(after).into_iter().map(|rest| format!("{before}{choice}{rest}")).collect::<Vec<_>>()
+    };
+    inside.split(',').flat_map(each).collect()
+}
+
+/// The arrays of each layer: path, shapes, and whether it holds integers.
+type Layers = BTreeMap<String, Vec<(String, Vec<String>, bool)>>;
+
+/// Path and layer of each part of a model.
+type Places = Vec<(String, String)>;
+
+fn page() -> (Layers, BTreeMap<String, Places>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/files.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (layers_text, models_text) = text.split_once("\n## Models\n").unwrap();
+    let layers_text = layers_text.split_once("\n## Layers\n").unwrap().1;
+    let (mut layers, mut layer) = (Layers::new(), String::new());
+    for row in layers_text.lines().filter(|line| line.starts_with('|')).skip(2) {
+        let cells = cells(row);
+        if let Some(name) = cells[0].first() {
+            layer = (*name).to_owned();
+        }
+        let shapes: Vec<String> = cells[2].iter().map(|shape| (*shape).to_owned()).collect();
+        let is_integer = row.split('|').nth(3).unwrap().contains("integers");
+        for path in choices(cells[1][0]) {
+            layers.entry(layer.clone()).or_default().push((path, shapes.clone(), is_integer));
         }
     }
+    let models = models_text.split("\n### ").skip(1).map(|section| {
+        let name = section.lines().next().unwrap().to_owned();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let places = rows.map(|row| {
+            let cells = cells(row);
+            (cells[0][0].to_owned(), cells[1][0].to_owned())
+        });
+        (name, places.collect())
+    });
+    (layers, models.collect())
+}
+
+/// The indices in a name that a pattern with `{i}` has in their places.
+fn matched(name: &str, pattern: &str) -> bool {
+    let (name, pattern): (Vec<_>, Vec<_>) =
+        (name.split('.').collect(), pattern.split('.').collect());
+    name.len() == pattern.len()
+        && name.iter().zip(&pattern).all(|(found, expected)| {
+            found == expected || (expected.starts_with('{') && found.parse::<usize>().is_ok())
+        })
+}
+
+/// Whether a shape is one of the page, where equal symbols of a layer are equal lengths.
+fn fits(shape: &[usize], expected: &str, symbols: &mut BTreeMap<String, usize>) -> bool {
+    let sides: Vec<&str> = expected.trim_matches(['[', ']']).split(", ").collect();
+    sides.len() == shape.len()
+        && sides.iter().zip(shape).all(|(side, &found)| match side.parse::<usize>() {
+            Ok(length) => length == found,
+            // Layers in a row have their own inputs and outputs.
+            Err(_) if ["in", "out"].contains(side) => found > 0,
+            Err(_) => *symbols.entry((*side).to_owned()).or_insert(found) == found,
+        })
+}
+
+/// Checks a file against the page. Returns the places of the model that have arrays.
+fn described(file: &Path, layers: &Layers, places: &Places) -> BTreeSet<usize> {
+    let file = StateDict::read(file).unwrap();
+    let mut symbols: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for name in file.names() {
+        let array = file.get(name).unwrap();
+        let path = name.strip_prefix("flow.").unwrap();
+        let mut found = vec![];
+        for (number, (place, layer)) in places.iter().enumerate() {
+            let arrays = layers.get(layer).unwrap_or_else(|| panic!("no layer {layer}"));
+            for (leaf, shapes, is_integer) in arrays {
+                if matched(path, &format!("{place}.{leaf}")) {
+                    found.push((number, place, shapes, *is_integer));
+                }
+            }
+        }
+        let [(number, place, shapes, is_integer)] = found[..] else {
+            panic!("{name} is described {} times", found.len());
+        };
+        seen.insert(number);
+        assert_eq!(matches!(array.values(), Values::I64(_)), is_integer, "{name}");
+        let segments = place.split('.').count();
+        let instance: Vec<&str> = path.split('.').take(segments).collect();
+        let symbols = symbols.entry(instance.join(".")).or_default();
+        let fit = shapes.iter().any(|shape| fits(array.shape(), shape, symbols));
+        assert!(fit, "{name}: {:?} is none of {shapes:?}, {symbols:?}", array.shape());
+    }
+    seen
+}
+
+/// Every array of these models is in the tables of `docs/files.md`, with its shape, and everything
+/// in the tables is in a file.
+#[test]
+fn the_page_describes_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (layers, models) = page();
+    let (device, points) = (Device::flex(), points(3));
+    let context = Tensor::<2>::zeros([1, 2], &device);
+    let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    let mut file = |model: &'static str| {
+        let files = files.entry(model).or_default();
+        files.push(path(&format!("{model}.{}", files.len())));
+        files.last().unwrap().clone()
+    };
+    let prior = StandardNormal::new;
+    let matrix = LinearKind::NormAndMatrix(Conv1x1Init::Orthogonal);
+    real_nvp().without_data().save(file("RealNVP")).unwrap();
+    let config = RealNvpConfig::new(2).with_linear(matrix);
+    let flow = Flow::build(&config, prior(), [1, 3], &device).unwrap();
+    flow.initialize(points.clone()).unwrap().save(file("RealNVP")).unwrap();
+    maf().without_data().save(file("MAF")).unwrap();
+    let config = MafConfig::new(2).with_linear(matrix);
+    let flow = Flow::build_given(&config, prior(), [1, 3], &context, &device).unwrap();
+    flow.without_data().save(file("MAF")).unwrap();
+    nsf().without_data().save(file("NSF")).unwrap();
+    for form in [NsfForm::Coupling, NsfForm::Autoregressive] {
+        let config = NsfConfig::new(2).with_form(form);
+        let flow = Flow::build_given(&config, prior(), [1, 3], &context, &device).unwrap();
+        flow.without_data().save(file("NSF")).unwrap();
+    }
+    glow().without_data().save(file("Glow")).unwrap();
+    let classes = GlowPrior::Classes { n_classes: 3 };
+    for mixing in [GlowPermutation::Plu, GlowPermutation::Reverse] {
+        let config = GlowConfig::new([2, 4, 4], 2, 2).with_n_filters(3).with_permutation(mixing);
+        let config = config.with_prior(classes);
+        config.build_classes(&device).unwrap().without_data().save(file("Glow")).unwrap();
+    }
+    let flow = FlowPlusPlusConfig::tiny().build(&device).unwrap();
+    flow.without_data().save(file("Flow++")).unwrap();
+
+    for (model, places) in &models {
+        let files = files.remove(model.as_str()).unwrap_or_else(|| panic!("no file of {model}"));
+        let seen: BTreeSet<usize> =
+            files.iter().flat_map(|file| described(file, &layers, places)).collect();
+        let unseen = places.iter().enumerate().filter(|(number, _)| !seen.contains(number));
+        let unseen: Vec<_> = unseen.collect();
+        assert!(unseen.is_empty(), "{model}: no array is at {unseen:?}");
+    }
+    assert!(files.is_empty(), "the page has no {:?}", files.keys());
+
+    // The layers that no model has.
+    let stack = (
+        PermutationConfig::new(),
+        HouseholderConfig::new(2),
+        ElementwiseConfig::new(RationalQuadraticSplineConfig::new(4)),
+    );
+    let flow = Flow::build(&stack, prior(), [1, 3], &device).unwrap().without_data();
+    flow.save(path("stack")).unwrap();
+    let place = |index: usize, layer: &str| (format!("bijector.{index}"), layer.to_owned());
+    let places = vec![place(0, "Permutation"), place(1, "Householder"), place(2, "Elementwise")];
+    assert_eq!(described(&path("stack"), &layers, &places).len(), 3);
+    let mut used: BTreeSet<&String> = models.values().flatten().map(|(_, layer)| layer).collect();
+    used.extend(places.iter().map(|(_, layer)| layer));
+    assert_eq!(used, layers.keys().collect(), "layers of the page without a file");
 }

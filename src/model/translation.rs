@@ -8,10 +8,14 @@
 use std::path::Path;
 
 use burn::module::Module;
+use burn::tensor::Device;
 
-use crate::context::{Context, ContextShape};
+use crate::bijector::{LayerConfig, Site};
+use crate::context::{Context, ContextShape, Features};
 use crate::error::ConfigError;
+use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
+use crate::prior::StandardNormal;
 use crate::state_dict::assign::Assignment;
 use crate::state_dict::slot::{Part, Slot};
 use crate::state_dict::{Array, StateDict, StateDictError, Values};
@@ -41,7 +45,7 @@ impl<'a> Translation<'a> {
 
     /// Whether the file has an array whose name begins like this.
     pub fn has_within(&self, prefix: &str) -> bool {
-        self.state.names().any(|name| name.starts_with(prefix))
+        self.state.names_within(prefix).next().is_some()
     }
 
     /// Number of consecutive names `{prefix}0`, `{prefix}1`, ..., each followed by a dot.
@@ -55,12 +59,12 @@ impl<'a> Translation<'a> {
     }
 
     /// The first array named `{prefix}{index}...` whose index is `n` or more.
-    pub fn has_beyond(&self, prefix: &str, n: usize) -> Option<&str> {
+    pub fn has_beyond<'b>(&'b self, prefix: &'b str, n: usize) -> Option<&'b str> {
         let below = |rest: &str| {
             let index = rest.split('.').next().and_then(|index| index.parse::<usize>().ok());
             index.is_some_and(|index| index < n)
         };
-        self.state.names().find(|name| name.strip_prefix(prefix).is_some_and(|rest| !below(rest)))
+        self.state.names_within(prefix).find(|name| !below(&name[prefix.len()..]))
     }
 
     /// What does not fit.
@@ -154,8 +158,12 @@ impl<'a> Translation<'a> {
     }
 
     /// Sets a dense layer, whose weights are `[out, in]` there and `[in, out]` here.
-    pub fn dense(&mut self, path: &str, name: &str) -> Result<(), StateDictError> {
-        let [outputs, inputs] = self.shape(&format!("{name}.weight"))?;
+    pub fn dense(
+        &mut self,
+        path: &str,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<(), StateDictError> {
         let rows = (0..outputs).collect();
         self.dense_with(path, name, Rows { rows, factor: &|_| 1.0, offset: &|_| 0.0 }, inputs)
     }
@@ -250,8 +258,36 @@ pub(super) fn by_element(order: &[usize], elements: usize) -> Vec<usize> {
     order.iter().flat_map(place).collect()
 }
 
+/// A model of the layers that a file describes, for vectors of `features` elements. It has no more
+/// parameters than four times the numbers of the file, whatever sizes its arrays claim together:
+/// matrices in PLU form have two squares in place of two triangles.
+pub(super) fn build<L, C>(
+    state: &StateDict,
+    layers: &L,
+    features: usize,
+    example: &C,
+    device: &Device,
+) -> Result<Uninit<Flow<L::Layer, StandardNormal, 2, C>>, StateDictError>
+where
+    L: LayerConfig<2, C>,
+    C: Features<2>,
+{
+    let shape = [1, features];
+    let plan = layers.plan(&Site::given(shape, example, device));
+    let claimed = plan.map_err(|error| invalid(state, error))?.num_params;
+    let held = state.num_values();
+    if claimed > held.saturating_mul(4) {
+        let path = state.path().to_path_buf();
+        let reason =
+            format!("expected the {claimed} parameters of the model, found {held} numbers");
+        return Err(StateDictError::Undetermined { path, reason });
+    }
+    let flow = Flow::build_given(layers, StandardNormal::new(), shape, example, device);
+    flow.map_err(|error| invalid(state, error))
+}
+
 /// A configuration of the sizes of a file that breaks a rule.
-pub(super) fn invalid(state: &StateDict, error: ConfigError) -> StateDictError {
+fn invalid(state: &StateDict, error: ConfigError) -> StateDictError {
     StateDictError::Config { path: state.path().to_path_buf(), r#source: Box::new(error) }
 }
 

@@ -50,13 +50,11 @@ use burn::tensor::Device;
 
 use super::LinearKind;
 use super::maf::{Maf, MafConfig};
-use super::translation::{Rows, Translation, by_element, check_context, invalid};
+use super::translation::{Rows, Translation, build, by_element, check_context};
 use crate::conditioner::Activation;
 use crate::context::Features;
-use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AnyLawConfig, FlooredAffineConfig, ScaleForm, SoftClipSplineConfig};
-use crate::prior::StandardNormal;
 use crate::state_dict::slot::Part;
 use crate::state_dict::{StateDict, StateDictError};
 
@@ -100,9 +98,7 @@ pub fn load_given<C: Features<2>>(
     let sizes = Sizes::of(&Translation::new(&state))?;
     check_context(&state, sizes.context, example)?;
     let config = config(&state, settings)?;
-    let shape = [1, sizes.features];
-    let uninit = Flow::build_given(&config, StandardNormal::new(), shape, example, device);
-    let uninit = uninit.map_err(|error| invalid(&state, error))?;
+    let uninit = build(&state, &config, sizes.features, example, device)?;
     Ok((fill(&state, uninit)?, config))
 }
 
@@ -270,7 +266,7 @@ impl Sizes {
             let (path, theirs) = (format!("{net}.hidden.{layer}"), format!("{name}.hyper"));
             let theirs = format!("{theirs}.{}", 2 * layer);
             file.expect_mask(&format!("{theirs}.mask"), &inputs, &outputs, |i, o| i <= o)?;
-            file.dense(&format!("{path}.linear"), &theirs)?;
+            file.dense(&format!("{path}.linear"), &theirs, [width, inputs.len()])?;
             file.degrees(&path, &inputs, &outputs);
             inputs = outputs;
         }
@@ -320,7 +316,9 @@ impl Sizes {
         } else {
             for (layer, &width) in self.hidden.iter().enumerate() {
                 let path = format!("{net}.hidden.{layer}");
-                file.dense(&format!("{path}.linear"), &format!("{name}.hyper.{}", 2 * layer))?;
+                let read = if layer == 0 { inputs.len() - 1 } else { inputs.len() };
+                let theirs = format!("{name}.hyper.{}", 2 * layer);
+                file.dense(&format!("{path}.linear"), &theirs, [width, read])?;
                 if layer == 0 {
                     file.put_zero_row(&format!("{path}.linear.weight"));
                 }

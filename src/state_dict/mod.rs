@@ -15,6 +15,7 @@ mod safetensors;
 pub(crate) mod slot;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 pub use array::{Array, Values};
@@ -87,6 +88,13 @@ impl StateDict {
     /// Their names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.arrays.keys().map(String::as_str)
+    }
+
+    /// Their names that begin like this, in alphabetical order.
+    pub(crate) fn names_within<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let names = self.arrays.range::<str, _>(from).map(|(name, _)| name.as_str());
+        names.take_while(move |name| name.starts_with(prefix))
     }
 
     /// The array of a name.

@@ -68,7 +68,7 @@ impl Reader<'_> {
         let elements: Vec<usize> = (1..=features).collect();
         let first =
             self.masked(&format!("{path}.input"), &format!("{net}.initial_layer"), &elements)?;
-        let has_context = self.context_layer(&format!("{path}.context"), net)?;
+        let has_context = self.context_layer(&format!("{path}.context"), net, width)?;
         let mut degrees = first;
         for block in 0..n_blocks {
             let (path, name) = (format!("{path}.blocks.{block}"), format!("{net}.blocks.{block}"));
@@ -77,7 +77,7 @@ impl Reader<'_> {
                 degrees = self.masked(&format!("{path}.{ours}"), &theirs, &degrees)?;
             }
             if has_context {
-                self.context_layer(&format!("{path}.context"), &name)?;
+                self.context_layer(&format!("{path}.context"), &name, width)?;
             }
         }
         self.output(&path, net, &degrees, features, &last)
@@ -122,20 +122,25 @@ impl Reader<'_> {
         let features = self.features()?;
         let degrees = self.file.indices(&format!("{name}.degrees"), features + 1)?;
         self.file.expect_mask(&format!("{name}.mask"), inputs, &degrees, |i, o| i <= o)?;
-        self.file.dense(&format!("{path}.linear"), name)?;
+        self.file.dense(&format!("{path}.linear"), name, [degrees.len(), inputs.len()])?;
         self.file.degrees(path, inputs, &degrees);
         Ok(degrees)
     }
 
     /// The layer of the context, if there is one.
-    fn context_layer(&mut self, path: &str, name: &str) -> Result<bool, StateDictError> {
+    fn context_layer(
+        &mut self,
+        path: &str,
+        name: &str,
+        width: usize,
+    ) -> Result<bool, StateDictError> {
         let name = format!("{name}.context_layer");
         if !self.file.has_within(&format!("{name}.")) {
             return Ok(false);
         }
         let [_, context] = self.file.shape(&format!("{name}.weight"))?;
         self.has_context(&name, context)?;
-        self.file.dense(path, &name)?;
+        self.file.dense(path, &name, [width, context])?;
         Ok(true)
     }
 

@@ -82,7 +82,9 @@ impl Reader<'_> {
             )));
         }
         let identity = self.file.indices(&names[0], features)?;
-        Ok((identity, self.file.indices(&names[1], features)?))
+        let transformed = self.file.indices(&names[1], features)?;
+        self.is_order(prefix, &[identity.as_slice(), &transformed].concat())?;
+        Ok((identity, transformed))
     }
 
     fn residual_config(&self, net: &str, width: usize) -> Result<ResNetConfig, StateDictError> {
@@ -115,16 +117,31 @@ impl Reader<'_> {
         outputs: Rows<'_>,
     ) -> Result<(), StateDictError> {
         let [width, inputs] = self.file.shape(&format!("{net}.initial_layer.weight"))?;
+        if inputs < identity {
+            let reason = format!("`{net}`: expected {identity} inputs or more, found {inputs}");
+            return Err(self.file.undetermined(reason));
+        }
         if inputs > identity {
             self.has_context(net, inputs - identity)?;
         }
-        self.file.dense(&format!("{path}.input"), &format!("{net}.initial_layer"))?;
+        let square = [width, width];
+        let (first, name) = (format!("{path}.input"), format!("{net}.initial_layer"));
+        self.file.dense(&first, &name, [width, inputs])?;
         for block in 0..self.file.count(&format!("{net}.blocks.")) {
             let (path, name) = (format!("{path}.blocks.{block}"), format!("{net}.blocks.{block}"));
-            self.file.dense(&format!("{path}.first"), &format!("{name}.linear_layers.0"))?;
-            self.file.dense(&format!("{path}.second"), &format!("{name}.linear_layers.1"))?;
+            self.file.dense(
+                &format!("{path}.first"),
+                &format!("{name}.linear_layers.0"),
+                square,
+            )?;
+            self.file.dense(
+                &format!("{path}.second"),
+                &format!("{name}.linear_layers.1"),
+                square,
+            )?;
             if inputs > identity {
-                self.file.dense(&format!("{path}.gate"), &format!("{name}.context_layer"))?;
+                let (gate, name) = (format!("{path}.gate"), format!("{name}.context_layer"));
+                self.file.dense(&gate, &name, [width, inputs - identity])?;
             }
         }
         let (path, name) = (format!("{path}.output"), format!("{net}.final_layer"));

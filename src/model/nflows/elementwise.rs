@@ -107,7 +107,14 @@ impl Reader<'_> {
                 Err(_) => part(&[]),
             };
             let values = self.file.values(if is_log { part.ln() } else { part })?;
-            Ok(if values.len() == 1 { vec![values[0]; n] } else { values })
+            match values.as_slice() {
+                &[one] => Ok(vec![one; n]),
+                all if all.len() == n => Ok(values),
+                all => {
+                    let reason = format!("`{name}`: expected 1 or {n} values, found {}", all.len());
+                    Err(self.file.undetermined(reason))
+                }
+            }
         };
         let (shift, log_scale) = (vector(&names[0], false)?, vector(&names[1], true)?);
         let bias = shift.iter().zip(&log_scale).map(|(shift, scale)| shift * (-scale).exp());

@@ -69,7 +69,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use self::reader::Reader;
-use super::translation::{check_context, invalid};
+use super::translation::{build, check_context};
 use crate::any_layer::AnyLayerConfig;
 use crate::bijector::boxed::BoxBijector;
 use crate::conditioner::Activation;
@@ -127,11 +127,9 @@ pub fn load_given<C: Features<2>>(
     let state = StateDict::read(path)?;
     let read = Reader::read(&state, settings)?;
     check_context(&state, read.context(), example)?;
-    let shape = [1, read.features()?];
     let layers = read.layers().to_vec();
-    let uninit = Flow::build_given(&layers, StandardNormal::new(), shape, example, device);
-    let flow = read.into_model(uninit.map_err(|error| invalid(&state, error))?)?;
-    Ok((flow, layers))
+    let uninit = build(&state, &layers, read.features()?, example, device)?;
+    Ok((read.into_model(uninit)?, layers))
 }
 
 /// The configuration of the layers of a file.

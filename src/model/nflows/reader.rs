@@ -10,6 +10,9 @@ use crate::reshape::PermutationConfig;
 use crate::reshape::order::Order;
 use crate::state_dict::{StateDict, StateDictError};
 
+/// Most composites within each other; a file could nest them until the stack overflows.
+const MOST_NESTED: usize = 16;
+
 /// What was read until now.
 pub(super) struct Reader<'a> {
     pub file: Translation<'a>,
@@ -30,15 +33,19 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, StateDictError> {
         let file = Translation::new(state);
         let mut reader = Self { file, settings, layers: vec![], features: None, context: None };
-        reader.transform("_transform")?;
+        reader.transform("_transform", 0)?;
         Ok(reader)
     }
 
-    fn transform(&mut self, prefix: &str) -> Result<(), StateDictError> {
+    fn transform(&mut self, prefix: &str, depth: usize) -> Result<(), StateDictError> {
+        if depth > MOST_NESTED {
+            let reason = format!("`{prefix}` is nested more than {MOST_NESTED} times");
+            return Err(self.file.undetermined(reason));
+        }
         let members = format!("{prefix}._transforms.");
         if self.file.has_within(&members) {
             let n = self.file.count(&members);
-            (0..n).try_for_each(|index| self.transform(&format!("{members}{index}")))?;
+            (0..n).try_for_each(|index| self.transform(&format!("{members}{index}"), depth + 1))?;
             return match self.file.has_beyond(&members, n) {
                 None => Ok(()),
                 Some(name) => Err(self.file.undetermined(format!(
@@ -72,8 +79,20 @@ impl<'a> Reader<'a> {
         let [features] = self.file.shape(&name)?;
         self.has_features(prefix, features)?;
         let order = self.file.indices(&name, features)?;
+        self.is_order(&name, &order)?;
         self.permute(order);
         Ok(())
+    }
+
+    /// Checks that each index is there once.
+    pub fn is_order(&self, name: &str, indices: &[usize]) -> Result<(), StateDictError> {
+        let mut sorted = indices.to_vec();
+        sorted.sort_unstable();
+        if sorted.into_iter().eq(0..indices.len()) {
+            return Ok(());
+        }
+        let n = indices.len();
+        Err(self.file.undetermined(format!("`{name}`: expected each of 0..{n} once")))
     }
 
     /// Adds a permutation, unless it changes nothing.

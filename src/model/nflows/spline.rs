@@ -61,13 +61,17 @@ impl Reader<'_> {
         let mut theta = Vec::new();
         let mut n_params = 0;
         let mut slopes = 0;
-        let mut features = 0;
+        let [features, _] = self.file.shape(&format!("{prefix}.{}", names[0]))?;
         for name in names {
             let name = format!("{prefix}.{name}");
             let [elements, count] = self.file.shape(&name)?;
+            if elements != features {
+                let reason = format!("`{name}`: expected {features} rows, found {elements}");
+                return Err(self.file.undetermined(reason));
+            }
             theta.extend(self.file.values(Part::new(name, [elements, count]).permuted([1, 0]))?);
             n_params += count;
-            (features, slopes) = (elements, count);
+            slopes = count;
         }
         let law = self.spline(prefix, n_params)?;
         let offset = self.slope_offset(&law);
