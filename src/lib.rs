@@ -57,6 +57,7 @@
 //! | sampling from an unnormalised density | [`train::ReverseKl`], [`train::ForwardKl`], [`train::AlphaTwo`], [`importance`] |
 //! | samples with their log-density; samples with gradients | [`Samples`]; [`Reparametrised`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
+//! | files of NumPy, PyTorch and safetensors | [`state_dict`] |
 //! | training loops | [`train::Trainer`], [`train`]; less memory: [`GradientMemory`] |
 //! | data sets and loaders | [`data`] |
 //! | posteriors from simulations: whether they have the right width | [`calibration`]; [`Ensemble`] |

@@ -1,6 +1,7 @@
 //! The errors of the crate: each converts to `flowkit::Error` with its own text.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 
 use flowkit::calibration::CalibrationError;
 use flowkit::data::DataError;
@@ -10,6 +11,7 @@ use flowkit::flow::{FailedRow, RowFault};
 use flowkit::importance::ImportanceError;
 use flowkit::model::UnknownPreset;
 use flowkit::model::glow::GlowPreset;
+use flowkit::state_dict::StateDictError;
 use flowkit::testing::{Check, ConformanceError, Failure, Fault, Setting};
 use flowkit::train::fit::FitDataError;
 use flowkit::train::{CheckpointError, FitError, TrainError};
@@ -62,6 +64,8 @@ fn every_error_converts() {
     let zero = || ConfigError::Zero { config: "MlpConfig", field: "hidden" };
     let capacity = || CapacityError::TooMany { what: "n", most: 1, found: 2 };
     let lengths = || FitDataError::Lengths { what: "weights", expected: 3, found: 2 };
+    let path = || PathBuf::from("weights.npz");
+    let io = || std::io::Error::other("the disk");
     let fault = RowFault::Input { count: 1, total: 2 };
     becomes! {
         Error::Shape(_) => ShapeError::Rank { layer: "Squeeze", expected: 4, shape: vec![1, 2] },
@@ -77,6 +81,15 @@ fn every_error_converts() {
         Error::Flow(_) => NonFiniteContext::new(Some(1)),
         Error::Train(_) => TrainError::NoGraph,
         Error::Checkpoint(_) => CheckpointError::ReservedKey { key: "trainer".into() },
+        Error::StateDict(_) => StateDictError::Read { path: path(), source: io() },
+        Error::StateDict(_) => StateDictError::Write { path: path(), source: io() },
+        Error::StateDict(_) => {
+            StateDictError::Malformed { path: path(), format: "npz", reason: "cut".into() }
+        },
+        Error::StateDict(_) => {
+            StateDictError::Unsupported { path: path(), format: "npz", reason: "object".into() }
+        },
+        Error::StateDict(_) => StateDictError::Unrecognized { path: path() },
         Error::Data(_) => DataError::PixelCount { expected: 3, found: 4 },
         Error::Table(_) => TableError::NoColumns,
         Error::Calibration(_) => {

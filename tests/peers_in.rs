@@ -266,6 +266,23 @@ fn outcome(name: &str, state: &StateDict) -> Result<(), StateDictError> {
     }
 }
 
+/// What `torch.save` wrote is what `save_file` wrote.
+#[test]
+fn a_file_of_pytorch_is_read_too() {
+    let device = Device::flex();
+    let context = Tensor::<2>::zeros([1, 2], &device);
+    let settings = ZukoSettings::new();
+    let name = "zuko_maf_context";
+    let [first, second] = ["pt", "safetensors"].map(|ending| {
+        let (flow, _) =
+            zuko::load_given(path(name).with_extension(ending), &settings, &context, &device)
+                .unwrap();
+        let x = Truth::of(name).rows("x", Precision::Single).unwrap();
+        values(flow.given(&context).log_prob(x))
+    });
+    assert_eq!(first, second);
+}
+
 /// The error of the flow `name` with other arrays, which `change` gets by name.
 fn refused(name: &str, change: impl Fn(&mut BTreeMap<String, Array>)) -> String {
     let state = read(name);

@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads the state dict of `zuko.flows.NSF` and of `zuko.flows.MAF`, in Python
 //! ```text
-//! safetensors.torch.save_file(flow.state_dict(), "flow.safetensors")
+//! torch.save(flow.state_dict(), "flow.pt")
 //! ```
 //! and returns a [`Maf`] with the same density. Both flows of zuko are masked autoregressive: `MAF`
 //! with an affine law ([`FlooredAffine`](crate::law::FlooredAffine) in its form `SoftClip`), `NSF`
@@ -35,7 +35,7 @@
 //! use flowkit::Density;
 //! use flowkit::model::zuko::{self, ZukoSettings};
 //!
-//! let (flow, config) = zuko::load("flow.safetensors", &ZukoSettings::new(), &Device::flex())?;
+//! let (flow, config) = zuko::load("flow.pt", &ZukoSettings::new(), &Device::flex())?;
 //! let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &Device::flex());
 //! let log_prob = flow.log_prob(x);
 //! // From here on it is a flow like any other: `Flow::build` with `config` loads it again.

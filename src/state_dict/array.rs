@@ -1,5 +1,7 @@
 //! One array of a file: its shape and its values.
 
+use std::io::{self, Write};
+
 /// An array of numbers in C order: the last axis varies fastest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
@@ -35,6 +37,15 @@ impl Values {
         self.len() == 0
     }
 
+    /// Writes them, little-endian.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::F32(values) => write(values, f32::to_le_bytes, out),
+            Self::F64(values) => write(values, f64::to_le_bytes, out),
+            Self::I64(values) => write(values, i64::to_le_bytes, out),
+        }
+    }
+
     /// The name of their type.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -66,4 +77,17 @@ impl Array {
     pub fn values(&self) -> &Values {
         &self.values
     }
+}
+
+/// Writes values in blocks, since each call of a writer that is not known has a cost.
+fn write<T: Copy, const N: usize>(
+    values: &[T],
+    bytes: fn(T) -> [u8; N],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    const BLOCK: usize = 1024;
+    values.chunks(BLOCK).try_for_each(|block| {
+        let block: Vec<u8> = block.iter().flat_map(|&value| bytes(value)).collect();
+        out.write_all(&block)
+    })
 }

@@ -37,6 +37,25 @@ pub enum StateDictError {
         /// The first rule that it breaks, and where.
         reason: String,
     },
+    /// The file follows the rules of its format, and holds what this crate does not read.
+    #[error("{}: cannot read this {format} file: {reason}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The format that it was read in.
+        format: &'static str,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// The first bytes are those of none of the formats.
+    #[error(
+        "{}: expected a file of named arrays: npz, safetensors, or .pt of PyTorch 1.6 or later",
+        path.display()
+    )]
+    Unrecognized {
+        /// The file.
+        path: PathBuf,
+    },
     /// An array that the model needs is not in the file.
     #[error("{}: there is no array `{name}`", path.display())]
     Missing {

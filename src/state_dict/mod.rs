@@ -2,25 +2,79 @@
 //!
 //! | format | read | written |
 //! |---|---|---|
-//! | npz (NumPy, TensorFlow users) | yes | yes |
+//! | npz: `numpy.savez`, `numpy.savez_compressed` | versions 1 to 3 of its arrays, either byte order, C and Fortran order, stored or deflated | yes, stored |
 //! | safetensors | yes | yes |
-//! | `.pt`, `.pth` (PyTorch) | yes | no |
+//! | `.pt`, `.pth`: `torch.save(model.state_dict(), path)` since PyTorch 1.6 | any strides, storages that tensors share, parameters | no |
+//!
+//! [`StateDict::read`] tells them apart by their contents, whatever the file is called.
+//!
+//! | numbers in the file | [`Values`] |
+//! |---|---|
+//! | float16, bfloat16, float32 | `F32` |
+//! | float64 | `F64` |
+//! | integers of 8 to 64 bits, booleans (0 and 1) | `I64` |
+//!
+//! No number changes. An unsigned integer above `i64::MAX` is an error. Names are kept as they are;
+//! those of an npz file lose the ending `.npy`, and may have slashes (`Norm_3/norm0/g`).
+//!
+//! ```
+//! use flowkit::state_dict::{Array, StateDict, Values};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("weights.npz");
+//! let weight = Array::new([2, 3], Values::F32(vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5]));
+//! StateDict::of([("linear/weight".into(), weight.clone())]).write_npz(&path)?;
+//!
+//! let state = StateDict::read(&path)?; // in Python: numpy.load(path)
+//! assert_eq!(state.names().collect::<Vec<_>>(), ["linear/weight"]);
+//! assert_eq!(state.get("linear/weight"), Some(&weight));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Files from others
+//! A file is data, never code: the pickle in a `.pt` file calls nothing, and any name in it that
+//! PyTorch does not use for a state dict is an error. What a file claims is checked before memory
+//! is reserved for it, so memory is bounded by the file and its arrays:
+//!
+//! | what | at most |
+//! |---|---|
+//! | the file | once |
+//! | deflated bytes | 1032 times as many when unpacked, one array at a time |
+//! | arrays | 8 bytes for a byte of integers or booleans, 4 for 2 of half precision |
+//! | tensors of `.pt` files, which may share numbers | 64 times the file |
+//! | objects of a pickle, of 256 MiB at most | 256 times the pickle |
+//!
+//! | error | files |
+//! |---|---|
+//! | [`StateDictError::Malformed`] | that break a rule of the format: sizes, offsets and checksums that do not fit, names that occur twice or are paths out of the archive, entries that share bytes, bytes behind the end |
+//! | [`StateDictError::Unsupported`] | that follow it and hold something else: objects, texts, structured types and complex numbers of NumPy, other packings, encryption, whole models and optimizers of PyTorch, its format from before 1.6 |
+//! | [`StateDictError::Unrecognized`] | of other formats |
 
+mod archive;
 mod array;
 pub(crate) mod assign;
 mod error;
+mod fault;
+mod field;
+mod format;
 mod npy;
 mod npz;
+mod number;
+mod pickle;
+mod pytorch;
 mod safetensors;
 pub(crate) mod slot;
+mod strided;
 
 use std::collections::BTreeMap;
+use std::io::{Result as IoResult, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 pub use array::{Array, Values};
 pub use error::StateDictError;
 
+use self::format::Format;
 use crate::whole_file;
 
 /// Most bytes of a file: what a machine can address.
@@ -37,32 +91,86 @@ impl StateDict {
     /// The arrays of a file, whose first bytes say its format.
     ///
     /// # Errors
-    /// [`StateDictError::Read`]; [`StateDictError::Malformed`].
+    /// [`StateDictError::Read`]; [`StateDictError::Unrecognized`]; [`StateDictError::Malformed`];
+    /// [`StateDictError::Unsupported`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, StateDictError> {
         let path = path.as_ref();
-        let bytes = whole_file::read(path, MOST_BYTES)
-            .map_err(|source| StateDictError::Read { path: path.into(), source })?;
-        let is_zip = npz::MAGIC.iter().any(|magic| bytes.starts_with(magic));
-        let (format, arrays) = if is_zip {
-            ("npz", npz::read(&bytes))
-        } else {
-            ("safetensors", safetensors::read(&bytes))
-        };
-        let malformed = |reason| StateDictError::Malformed { path: path.into(), format, reason };
-        Ok(Self { path: path.into(), arrays: arrays.map_err(malformed)? })
+        Self::from_bytes(&contents(path)?, path)
+    }
+
+    /// The arrays of an npz file.
+    ///
+    /// # Errors
+    /// [`StateDictError::Read`]; [`StateDictError::Malformed`], also for a file of another format;
+    /// [`StateDictError::Unsupported`].
+    pub fn read_npz(path: impl AsRef<Path>) -> Result<Self, StateDictError> {
+        Self::read_format(path.as_ref(), Format::Npz)
+    }
+
+    /// The arrays of a safetensors file.
+    ///
+    /// # Errors
+    /// As [`StateDict::read_npz`].
+    pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Self, StateDictError> {
+        Self::read_format(path.as_ref(), Format::Safetensors)
+    }
+
+    /// The arrays of a file that `torch.save(model.state_dict(), path)` wrote.
+    ///
+    /// # Errors
+    /// As [`StateDict::read_npz`].
+    pub fn read_pytorch(path: impl AsRef<Path>) -> Result<Self, StateDictError> {
+        Self::read_format(path.as_ref(), Format::PyTorch)
+    }
+
+    /// The arrays of a file that is in memory. `path` names it in errors and need not exist.
+    ///
+    /// # Errors
+    /// Those of [`StateDict::read`], without [`StateDictError::Read`].
+    pub fn from_bytes(bytes: &[u8], path: impl Into<PathBuf>) -> Result<Self, StateDictError> {
+        let path = path.into();
+        match Format::of(bytes) {
+            Some(format) => Self::parse(bytes, path, format),
+            None => Err(StateDictError::Unrecognized { path }),
+        }
+    }
+
+    fn read_format(path: &Path, format: Format) -> Result<Self, StateDictError> {
+        Self::parse(&contents(path)?, path.into(), format)
+    }
+
+    fn parse(bytes: &[u8], path: PathBuf, format: Format) -> Result<Self, StateDictError> {
+        match format.read(bytes) {
+            Ok(arrays) => Ok(Self { path, arrays }),
+            Err(fault) => Err(fault.in_file(&path, format.name())),
+        }
     }
 
     /// Writes an npz file, uncompressed: either the whole file or nothing. Equal arrays give equal
     /// bytes.
     ///
     /// # Errors
-    /// [`StateDictError::Write`].
+    /// [`StateDictError::Write`], also for a name that is a path out of the archive or has more
+    /// than 65531 bytes, and for more than 64 axes.
     pub fn write_npz(&self, path: impl AsRef<Path>) -> Result<(), StateDictError> {
-        let path = path.as_ref();
-        let written = whole_file::write(path, |out| {
-            npz::write(&self.arrays, out).map_err(std::io::Error::other)
-        });
-        written.map_err(|source| StateDictError::Write { path: path.into(), source })
+        self.write(path.as_ref(), npz::write)
+    }
+
+    /// Writes a safetensors file: either the whole file or nothing. Equal arrays give equal bytes.
+    ///
+    /// # Errors
+    /// [`StateDictError::Write`], also for the name `__metadata__`, which the format reserves.
+    pub fn write_safetensors(&self, path: impl AsRef<Path>) -> Result<(), StateDictError> {
+        self.write(path.as_ref(), safetensors::write)
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        format: fn(&BTreeMap<String, Array>, &mut dyn Write) -> IoResult<()>,
+    ) -> Result<(), StateDictError> {
+        whole_file::write(path, |out| format(&self.arrays, out))
+            .map_err(|source| StateDictError::Write { path: path.into(), source })
     }
 
     /// Without any array.
@@ -111,4 +219,10 @@ impl StateDict {
     pub fn insert(&mut self, name: impl Into<String>, array: Array) {
         self.arrays.insert(name.into(), array);
     }
+}
+
+/// The bytes of a regular file.
+fn contents(path: &Path) -> Result<Vec<u8>, StateDictError> {
+    whole_file::read(path, MOST_BYTES)
+        .map_err(|source| StateDictError::Read { path: path.into(), source })
 }

@@ -11,12 +11,20 @@
 //! # Reference
 //! NumPy Enhancement Proposal 1 and the documentation of `numpy.lib.format`.
 
-use super::{Array, Values};
+use std::io::{Error as IoError, ErrorKind, Read, Result as IoResult, Write};
 
-const MAGIC: &[u8] = b"\x93NUMPY";
+use super::archive::Entry;
+use super::fault::Fault;
+use super::number::{ByteOrder, Number};
+use super::{Array, Values, strided};
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// Most axes of an array: NumPy's own limit.
 const MOST_AXES: usize = 64;
+
+/// Longest header: what version 1 allows. Later versions are for structured types.
+const LONGEST_HEADER: u32 = u16::MAX as u32;
 
 /// Type and order of the values, and the shape.
 struct Header<'a> {
@@ -25,49 +33,65 @@ struct Header<'a> {
     shape: Vec<usize>,
 }
 
-/// The array of a file's bytes. An error says what was expected and what was found.
-pub(super) fn read(bytes: &[u8]) -> Result<Array, String> {
-    let (header, values) = split(bytes)?;
-    let header = std::str::from_utf8(header).map_err(|_| "the header is not text".to_owned())?;
-    let Header { descr, is_fortran, shape } = parse(header)?;
-    let count = shape
-        .iter()
-        .try_fold(1_usize, |count, &side| count.checked_mul(side))
-        .ok_or_else(|| format!("shape {shape:?} has more elements than memory can hold"))?;
-    let kind = Kind::of(descr)?;
-    let expected = count.checked_mul(kind.width);
-    if expected != Some(values.len()) {
-        let found = values.len();
-        return Err(format!("shape {shape:?} of {descr} does not fit in {found} bytes of values"));
+/// The array of an entry. Its values are unpacked only if the header says as many bytes as the
+/// archive does.
+pub(super) fn read(entry: &Entry<'_>) -> Result<Array, Fault> {
+    let mut reader = entry.reader();
+    let [magic @ .., major, minor] = bytes::<8>(&mut reader)?;
+    if magic != *MAGIC {
+        return Err("it does not begin with NumPy's magic string".into());
     }
-    let values = kind.values(values)?;
-    let values = if is_fortran { c_order(values, &shape) } else { values };
-    Ok(Array::new(shape, values))
+    let (before, length) = match (major, minor) {
+        (1, 0) => (10, u16::from_le_bytes(bytes(&mut reader)?).into()),
+        (2 | 3, 0) => (12, u32::from_le_bytes(bytes(&mut reader)?)),
+        _ => {
+            let text = format!("expected version 1.0, 2.0 or 3.0, found {major}.{minor}");
+            return Err(Fault::unsupported(text));
+        }
+    };
+    if length > LONGEST_HEADER {
+        let most = LONGEST_HEADER;
+        return Err(format!("expected a header of at most {most} bytes, found {length}").into());
+    }
+    let header = up_to(&mut reader, length.into())?;
+    let header = str::from_utf8(&header).map_err(|_| "the header is not UTF-8")?;
+    let Header { descr, is_fortran, shape } = parse(header)?;
+    let (number, order) = number(descr)?;
+    let size = strided::count(&shape)?.checked_mul(number.width());
+    let size = size.ok_or_else(|| format!("the size of shape {shape:?} overflows"))? as u64;
+    let found = entry.size.saturating_sub(before + u64::from(length));
+    if size != found {
+        let text = format!("shape {shape:?} of `{descr}` needs {size} bytes, found {found}");
+        return Err(text.into());
+    }
+    let mut values = up_to(&mut reader, size)?;
+    reader.end()?;
+    if is_fortran && !values.is_empty() {
+        let strides = strided::fortran_strides(&shape);
+        values = strided::in_c_order(&values, number.width(), 0, &shape, &strides);
+    }
+    Ok(Array::new(shape, number.values(&values, order)?))
 }
 
-/// Header and values.
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
-    let Some(rest) = bytes.strip_prefix(MAGIC) else {
-        return Err("it does not begin with NumPy's magic string".to_owned());
-    };
-    let truncated = || "it ends within the header".to_owned();
-    let (version, rest) = rest.split_at_checked(2).ok_or_else(truncated)?;
-    let (length, rest) = match version[0] {
-        1 => {
-            let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(truncated)?;
-            (usize::from(u16::from_le_bytes(*length)), rest)
-        }
-        2 | 3 => {
-            let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
-            (u32::from_le_bytes(*length) as usize, rest)
-        }
-        found => return Err(format!("expected version 1, 2 or 3 of the format, found {found}")),
-    };
-    rest.split_at_checked(length).ok_or_else(truncated)
+/// The next bytes.
+fn bytes<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// The next bytes, in a vector that grows as they arrive.
+fn up_to(reader: &mut impl Read, length: u64) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    reader.take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    match bytes.len() as u64 {
+        found if found == length => Ok(bytes),
+        found => Err(format!("expected {length} more bytes, found {found}").into()),
+    }
 }
 
 /// The three entries of the header, in any order.
-fn parse(header: &str) -> Result<Header<'_>, String> {
+fn parse(header: &str) -> Result<Header<'_>, Fault> {
     let (mut descr, mut is_fortran, mut shape) = (None, None, None);
     let mut text = Text { rest: header };
     text.expect("{")?;
@@ -78,10 +102,10 @@ fn parse(header: &str) -> Result<Header<'_>, String> {
             "descr" => descr.replace(text.descr()?).is_none(),
             "fortran_order" => is_fortran.replace(text.boolean()?).is_none(),
             "shape" => shape.replace(text.shape()?).is_none(),
-            _ => return Err(format!("the header has an unknown entry `{key}`")),
+            _ => return Err(format!("the header has an unknown entry `{key}`").into()),
         };
         if !is_new {
-            return Err(format!("the header has two entries `{key}`"));
+            return Err(format!("the header has two entries `{key}`").into());
         }
         if !text.accept(",") {
             text.expect("}")?;
@@ -89,7 +113,7 @@ fn parse(header: &str) -> Result<Header<'_>, String> {
         }
     }
     if !text.rest.trim().is_empty() {
-        return Err("something follows the header's literal".to_owned());
+        return Err("something follows the header's literal".into());
     }
     let missing = |key| format!("the header has no entry `{key}`");
     Ok(Header {
@@ -132,11 +156,11 @@ impl<'a> Text<'a> {
         Ok(text)
     }
 
-    fn descr(&mut self) -> Result<&'a str, String> {
+    fn descr(&mut self) -> Result<&'a str, Fault> {
         if self.rest.trim_start().starts_with('[') {
-            return Err("expected numbers, found a structured type".to_owned());
+            return Err(Fault::unsupported("expected numbers, found a structured type"));
         }
-        self.quoted()
+        Ok(self.quoted()?)
     }
 
     fn boolean(&mut self) -> Result<bool, String> {
@@ -176,144 +200,59 @@ impl<'a> Text<'a> {
 }
 
 /// The type of an array's values.
-struct Kind {
-    /// `f`, `i`, `u` or `b`.
-    class: char,
-    /// Bytes of a value.
-    width: usize,
-    is_big_endian: bool,
+fn number(descr: &str) -> Result<(Number, ByteOrder), Fault> {
+    let other = || Fault::unsupported(format!("expected numbers, found values of type `{descr}`"));
+    // The first character is one byte long, or the text is no type.
+    let (order, kind) = descr.split_at_checked(1).ok_or_else(other)?;
+    let number = match kind {
+        "b1" => Number::Bool,
+        "i1" => Number::I8,
+        "i2" => Number::I16,
+        "i4" => Number::I32,
+        "i8" => Number::I64,
+        "u1" => Number::U8,
+        "u2" => Number::U16,
+        "u4" => Number::U32,
+        "u8" => Number::U64,
+        "f2" => Number::F16,
+        "f4" => Number::F32,
+        "f8" => Number::F64,
+        _ => return Err(other()),
+    };
+    let order = match order {
+        "<" => ByteOrder::Little,
+        ">" => ByteOrder::Big,
+        // The order of the machine that wrote the file, of which the file says nothing.
+        "|" if number.width() == 1 => ByteOrder::Little,
+        _ => return Err(other()),
+    };
+    Ok((number, order))
 }
 
-impl Kind {
-    fn of(descr: &str) -> Result<Self, String> {
-        let other = || format!("expected numbers, found values of type `{descr}`");
-        let mut characters = descr.chars();
-        let order = characters.next().ok_or_else(other)?;
-        let class = characters.next().ok_or_else(other)?;
-        let width = match characters.as_str() {
-            "1" => 1,
-            "2" => 2,
-            "4" => 4,
-            "8" => 8,
-            _ => return Err(other()),
-        };
-        let is_known = match class {
-            'f' => width > 1,
-            'i' | 'u' => true,
-            'b' => width == 1,
-            _ => false,
-        };
-        let is_big_endian = match order {
-            '<' => false,
-            '>' => true,
-            '=' => cfg!(target_endian = "big"),
-            '|' if width == 1 => false,
-            _ => return Err(other()),
-        };
-        if is_known { Ok(Self { class, width, is_big_endian }) } else { Err(other()) }
-    }
-
-    /// The values of bytes whose number is a multiple of the width.
-    fn values(&self, bytes: &[u8]) -> Result<Values, String> {
-        macro_rules! numbers {
-            ($kind:ty, $convert:expr) => {
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|&bytes| {
-                        $convert(if self.is_big_endian {
-                            <$kind>::from_be_bytes(bytes)
-                        } else {
-                            <$kind>::from_le_bytes(bytes)
-                        })
-                    })
-                    .collect()
-            };
-        }
-        Ok(match (self.class, self.width) {
-            ('f', 2) => {
-                Values::F32(numbers!(u16, |bits| burn::tensor::f16::from_bits(bits).to_f32()))
-            }
-            ('f', 4) => Values::F32(numbers!(f32, |value| value)),
-            ('f', _) => Values::F64(numbers!(f64, |value| value)),
-            ('i', 1) => Values::I64(numbers!(i8, i64::from)),
-            ('i', 2) => Values::I64(numbers!(i16, i64::from)),
-            ('i', 4) => Values::I64(numbers!(i32, i64::from)),
-            ('i', _) => Values::I64(numbers!(i64, |value| value)),
-            ('u' | 'b', 1) => Values::I64(numbers!(u8, i64::from)),
-            ('u', 2) => Values::I64(numbers!(u16, i64::from)),
-            ('u', 4) => Values::I64(numbers!(u32, i64::from)),
-            _ => {
-                let values: Vec<u64> = numbers!(u64, |value| value);
-                let small = |value: u64| i64::try_from(value);
-                let values = values.into_iter().map(small).collect::<Result<_, _>>();
-                Values::I64(values.map_err(|_| format!("expected integers up to {}", i64::MAX))?)
-            }
-        })
-    }
-}
-
-/// Values in Fortran order, where the first axis varies fastest, in C order.
-fn c_order(values: Values, shape: &[usize]) -> Values {
-    fn reordered<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
-        let mut strides = Vec::with_capacity(shape.len());
-        let mut stride = 1;
-        for &side in shape {
-            strides.push(stride);
-            stride *= side;
-        }
-        let mut index = vec![0; shape.len()];
-        let mut place = 0;
-        let mut ordered = Vec::with_capacity(values.len());
-        while ordered.len() < values.len() {
-            ordered.push(values[place]);
-            for axis in (0..shape.len()).rev() {
-                index[axis] += 1;
-                place += strides[axis];
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                place -= strides[axis] * shape[axis];
-                index[axis] = 0;
-            }
-        }
-        ordered
-    }
-    match values {
-        Values::F32(values) => Values::F32(reordered(&values, shape)),
-        Values::F64(values) => Values::F64(reordered(&values, shape)),
-        Values::I64(values) => Values::I64(reordered(&values, shape)),
-    }
-}
-
-/// The bytes of a file with this array: version 1, little-endian, C order.
-pub(super) fn write(array: &Array) -> Vec<u8> {
+/// Writes a file with this array: version 1, little-endian, C order.
+pub(super) fn write(array: &Array, out: &mut dyn Write) -> IoResult<()> {
     /// The values begin at a multiple of this, as NumPy's own do.
     const ALIGNED: usize = 64;
+    if array.shape().len() > MOST_AXES {
+        let text = format!("expected at most {MOST_AXES} axes, found {}", array.shape().len());
+        return Err(IoError::new(ErrorKind::InvalidInput, text));
+    }
     let descr = match array.values() {
         Values::F32(_) => "<f4",
         Values::F64(_) => "<f8",
         Values::I64(_) => "<i8",
     };
-    let sides: Vec<String> = array.shape().iter().map(|side| format!("{side},")).collect();
-    let shape = sides.join(" ");
-    let mut header =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let sides: Vec<String> = array.shape().iter().map(usize::to_string).collect();
+    // As Python writes a tuple: one of a single number has a comma.
+    let shape = sides.join(", ") + if sides.len() == 1 { "," } else { "" };
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let before = MAGIC.len() + 4;
-    while !(before + header.len() + 1).is_multiple_of(ALIGNED) {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut bytes = MAGIC.to_vec();
-    // A header of 64 axes, each of 20 digits, is shorter than 2^16.
-    bytes.extend([1, 0]);
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    match array.values() {
-        Values::F32(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-        Values::F64(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-        Values::I64(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-    }
-    bytes
+    let length = (before + text.len() + 1).next_multiple_of(ALIGNED) - before;
+    let header = format!("{text:width$}\n", width = length - 1);
+    out.write_all(MAGIC)?;
+    out.write_all(&[1, 0])?;
+    // A header of as many axes as are allowed, each of 20 digits, is shorter than 2^16.
+    out.write_all(&(length as u16).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    array.values().write(out)
 }

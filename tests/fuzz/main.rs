@@ -25,6 +25,7 @@
 //! a nightly compiler. Without one, bolero draws random bytes, and no image or checkpoint ever
 //! begins with those.
 
+mod archive;
 mod bytes;
 mod checkpoint;
 mod cifar10;
@@ -38,10 +39,17 @@ mod folders;
 mod idx;
 #[cfg(feature = "image")]
 mod images;
+mod npy;
+mod patches;
+mod pickle;
 mod resume;
 mod shown;
+mod state_dict;
 mod stored;
 mod target;
+#[path = "../common/zip.rs"]
+#[allow(dead_code)]
+mod zip;
 
 use peak_alloc::PeakAlloc;
 

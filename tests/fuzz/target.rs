@@ -19,13 +19,13 @@ use super::ALLOCATOR;
 use super::bytes::{edited, edits};
 
 /// One target at a time: the allocator counts for all threads.
-static RUNNING: Mutex<()> = Mutex::new(());
+pub static RUNNING: Mutex<()> = Mutex::new(());
 
 /// Inputs of one strategy between two looks at the clock.
 const ROUND: u32 = 16;
 
 /// Longest time for one input, and the time after which the program gives up on it.
-const SLOW: Duration = Duration::from_secs(10);
+pub const SLOW: Duration = Duration::from_secs(10);
 const HANGING: Duration = Duration::from_secs(60);
 
 /// Bytes that every input may use, however small it is: buffers of decoders, a model of a few
@@ -33,13 +33,13 @@ const HANGING: Duration = Duration::from_secs(60);
 const BASE: usize = 32 << 20;
 
 /// Seconds for each target: few by default, since all tests wait for it.
-fn seconds() -> Duration {
+pub fn seconds() -> Duration {
     let seconds = std::env::var("FLOWKIT_FUZZ_SECONDS")
         .map(|text| text.parse().expect("FLOWKIT_FUZZ_SECONDS"));
     Duration::from_secs_f64(seconds.unwrap_or(1.0))
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("FLOWKIT_FUZZ_SEED").map_or(0, |text| text.parse().expect("FLOWKIT_FUZZ_SEED"))
 }
 
@@ -131,7 +131,7 @@ pub fn put(path: &Path, bytes: &[u8]) {
 }
 
 /// Past the capture of the test harness, which an abort would lose.
-fn tell(line: &str) {
+pub fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

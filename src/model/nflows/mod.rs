@@ -3,7 +3,7 @@
 //!
 //! [`load`] reads the state dict of a `Flow` of nflows, in Python
 //! ```text
-//! safetensors.torch.save_file(flow.state_dict(), "flow.safetensors")
+//! torch.save(flow.state_dict(), "flow.pt")
 //! ```
 //! and returns a flow with the same density: the transforms of the file, one after another, as
 //! [`AnyLayerConfig`]s. Those are what a JSON file of layers has, so the flow can be built again
@@ -49,7 +49,7 @@
 //! use flowkit::model::nflows::{self, NflowsSettings};
 //!
 //! let settings = NflowsSettings::new().with_tail_bound(3.0);
-//! let (flow, layers) = nflows::load("flow.safetensors", &settings, &Device::flex())?;
+//! let (flow, layers) = nflows::load("flow.pt", &settings, &Device::flex())?;
 //! let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &Device::flex());
 //! let log_prob = flow.log_prob(x);
 //! // From here on it is a flow like any other: `Flow::build` with `layers` loads it again.
