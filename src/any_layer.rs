@@ -50,7 +50,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig};
+use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig, ResMadeConfig};
 use crate::bijector::{BlockwiseConfig, ChainRuleConfig, MultiScaleConfig};
 use crate::conditioner::AnyNetConfig;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
@@ -115,6 +115,8 @@ crate::choice! {
         ChainRule<2>(ChainRuleConfig<Box<AnyLayerConfig>, Box<AnyLayerConfig>>),
         /// [`MaskedAutoregressive`](crate::MaskedAutoregressive), for vectors.
         MaskedAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>),
+        /// [`MaskedAutoregressive`](crate::MaskedAutoregressive) of a residual network, for vectors.
+        ResidualAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, ResMadeConfig>),
     }
 }
 

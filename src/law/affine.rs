@@ -19,8 +19,8 @@
 //!
 //! | library | affine map | here |
 //! |---|---|---|
-//! | zuko | `MonotonicAffineTransform`: `x·e^a + b`, a scale that is bounded smoothly within (10⁻³, 10³) | `Normal` with `s = −a`, `t = −b·e^−a`, without the bound |
-//! | nflows | `AffineCouplingTransform`: `x·(σ(s + 2) + 10⁻³) + t` | `Sigmoid`, with the shift before the scale and no least scale |
+//! | zuko | `MonotonicAffineTransform`: `x·e^a + b`, a scale that is bounded smoothly within (10⁻³, 10³) | [`FlooredAffine`](super::FlooredAffine), `SoftClip` |
+//! | nflows | `AffineCouplingTransform`: `x·(σ(s + 2) + 10⁻³) + t` | [`FlooredAffine`](super::FlooredAffine), `Sigmoid` |
 //! | nflows | `AffineTransform`: constant scale and shift | [`ScalarAffine`](crate::ScalarAffine) |
 //!
 //! # Numerics

@@ -2,8 +2,9 @@
 
 use super::{
     Affine, AffineConfig, Bernstein, BernsteinConfig, CircularSpline, CircularSplineConfig,
-    Gaussianization, GaussianizationConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
-    RationalQuadraticSplineConfig,
+    FlooredAffine, FlooredAffineConfig, Gaussianization, GaussianizationConfig, MixLogCdf,
+    MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig, SoftClipSpline,
+    SoftClipSplineConfig,
 };
 
 crate::choice! {
@@ -23,5 +24,9 @@ crate::choice! {
         Bernstein(Bernstein, BernsteinConfig),
         /// The normal quantile of a logistic mixture's distribution function.
         Gaussianization(Gaussianization, GaussianizationConfig),
+        /// Scale and shift, with a smallest scale.
+        FlooredAffine(FlooredAffine, FlooredAffineConfig),
+        /// Monotone rational-quadratic spline of parameters that are clipped softly.
+        SoftClipSpline(SoftClipSpline, SoftClipSplineConfig),
     }
 }

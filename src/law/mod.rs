@@ -13,9 +13,11 @@ pub mod categorical;
 pub mod choice;
 pub mod circular_spline;
 mod components;
+pub mod floored_affine;
 pub mod gaussianization;
 pub mod mix_log_cdf;
 pub mod rational_quadratic_spline;
+pub mod soft_clip_spline;
 mod upper_bound;
 
 use std::ops::Range;
@@ -32,9 +34,11 @@ pub use any_law::{AnyLaw, AnyLawConfig};
 pub use bernstein::{Bernstein, BernsteinConfig};
 pub use categorical::{Categorical, CategoricalConfig};
 pub use circular_spline::{CircularSpline, CircularSplineConfig};
+pub use floored_affine::{FlooredAffine, FlooredAffineConfig, ScaleForm};
 pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
+pub use soft_clip_spline::{SoftClipSpline, SoftClipSplineConfig};
 
 pub use crate::kernel::affine_coupling::AffineForm;
 pub use crate::kernel::mixture_logistic::{LogisticMixture, Solution};

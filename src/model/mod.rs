@@ -7,9 +7,12 @@ pub mod glow;
 pub mod linear_kind;
 pub mod maf;
 pub mod mixed_nsf;
+pub mod nflows;
 pub mod nsf;
 pub mod real_nvp;
+mod translation;
 pub mod unknown_preset;
+pub mod zuko;
 
 pub use circular_nsf::{CircularNsf, CircularNsfConfig};
 pub use linear_kind::LinearKind;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::slot::{Map, Part, Slot};
 use super::{Array, StateDict, StateDictError, Values};
@@ -53,6 +53,14 @@ impl<'a> Assignment<'a> {
         self.used.extend(known.map(str::to_owned));
     }
 
+    /// The module with the integers of its arrays, each named by the path of its parameter.
+    pub(crate) fn fill_integers<M: Module>(&mut self, module: M) -> Result<M, StateDictError> {
+        let path = ParameterPath::default();
+        let mut fill = FillIntegers { assignment: self, path, outcome: Ok(()) };
+        let module = module.map(&mut fill);
+        fill.outcome.map(|()| module)
+    }
+
     /// The array `name`, which is used from now on.
     pub(crate) fn take(&mut self, name: &str) -> Result<&'a Array, StateDictError> {
         let array = self.state.get(name).ok_or_else(|| StateDictError::Missing {
@@ -89,7 +97,7 @@ impl<'a> Assignment<'a> {
     }
 
     /// The values of one part, in the order of the parameter.
-    pub(crate) fn part(&mut self, part: &Part) -> Result<Vec<f64>, StateDictError> {
+    pub(crate) fn values(&mut self, part: &Part) -> Result<Vec<f64>, StateDictError> {
         let array = self.take(&part.name)?;
         let (path, name) = (|| self.state.path().into(), || part.name.clone());
         if array.shape() != part.theirs {
@@ -109,8 +117,14 @@ impl<'a> Assignment<'a> {
         }
         match part.map {
             Map::Same => Ok(values),
-            Map::Ln { least } => {
+            Map::Ln { least: Some(least) } => {
                 Ok(values.into_iter().map(|value| value.max(least).ln()).collect())
+            }
+            Map::Ln { least: None } => {
+                if let Some(found) = values.iter().copied().find(|&value| value <= 0.0) {
+                    return Err(StateDictError::NotPositive { path: path(), name: name(), found });
+                }
+                Ok(values.into_iter().map(f64::ln).collect())
             }
         }
     }
@@ -118,7 +132,7 @@ impl<'a> Assignment<'a> {
     fn slot(&mut self, slot: &Slot) -> Result<Vec<f64>, StateDictError> {
         let mut values = Vec::new();
         for part in &slot.parts {
-            values.extend(self.part(part)?);
+            values.extend(self.values(part)?);
         }
         Ok(values)
     }
@@ -174,6 +188,55 @@ impl ModuleMapper for Fill {
         };
         let data = TensorData::new(values, shape).convert_dtype(dtype);
         param.transform_for_load(Tensor::from_data(data, (&device, dtype)), id)
+    }
+}
+
+/// Fills every integer parameter; after an error, none.
+struct FillIntegers<'a, 'b> {
+    assignment: &'a mut Assignment<'b>,
+    path: ParameterPath,
+    outcome: Result<(), StateDictError>,
+}
+
+impl FillIntegers<'_, '_> {
+    fn values(&mut self, shape: &[usize]) -> Result<Vec<i64>, StateDictError> {
+        let name = self.path.join();
+        self.assignment.expect_shape(&name, shape)?;
+        let array = self.assignment.take(&name)?;
+        let Values::I64(values) = array.values() else {
+            let (expected, found) = ("integers".to_owned(), array.values().kind().to_owned());
+            let path = self.assignment.state.path().into();
+            return Err(StateDictError::Value { path, name, expected, found });
+        };
+        Ok(values.clone())
+    }
+}
+
+impl ModuleMapper for FillIntegers<'_, '_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        if self.outcome.is_err() {
+            return param;
+        }
+        let shape = param.lazy_shape();
+        match self.values(&shape) {
+            Ok(values) => {
+                let (id, device, dtype) = (param.id, param.lazy_device(), param.val().dtype());
+                let data = TensorData::new(values, shape).convert_dtype(dtype);
+                param.transform_for_load(Tensor::from_data(data, (&device, dtype)), id)
+            }
+            Err(error) => {
+                self.outcome = Err(error);
+                param
+            }
+        }
     }
 }
 

@@ -102,6 +102,16 @@ pub enum StateDictError {
         /// The first such value.
         found: f64,
     },
+    /// A value whose logarithm the model needs is not positive.
+    #[error("{}: array `{name}`: expected positive values, found {found}", path.display())]
+    NotPositive {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        name: String,
+        /// The first such value.
+        found: f64,
+    },
     /// A value that the model has no parameter for differs from the model's own.
     #[error("{}: array `{name}`: expected {expected}, found {found}", path.display())]
     Value {

@@ -68,6 +68,7 @@ mod strided;
 
 use std::collections::BTreeMap;
 use std::io::{Result as IoResult, Write};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 pub use array::{Array, Values};
@@ -182,6 +183,11 @@ impl StateDict {
         Self { path: PathBuf::new(), arrays: arrays.into_iter().collect() }
     }
 
+    /// The same arrays as those of a file.
+    pub(crate) fn from_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
     /// The file that they are from; empty if they are from none.
     pub fn path(&self) -> &Path {
         &self.path
@@ -190,6 +196,13 @@ impl StateDict {
     /// Their names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.arrays.keys().map(String::as_str)
+    }
+
+    /// Their names that begin like this, in alphabetical order.
+    pub(crate) fn names_within<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let names = self.arrays.range::<str, _>(from).map(|(name, _)| name.as_str());
+        names.take_while(move |name| name.starts_with(prefix))
     }
 
     /// The array of a name.

@@ -27,10 +27,10 @@ impl Slot {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Map {
     Same,
-    /// The logarithm, or that of a smallest value. The file has the number itself, which is written
-    /// in float64, so that its logarithm in float32 has the same bits as before.
+    /// The logarithm, or that of a smallest value, if there is one. The file has the number itself,
+    /// which is written in float64, so that its logarithm in float32 has the same bits as before.
     Ln {
-        least: f64,
+        least: Option<f64>,
     },
 }
 
@@ -63,11 +63,15 @@ impl Part {
         Self { rows: Some(rows), ..self }
     }
 
+    /// The same, where the parameter is the logarithm of what the file has, a positive number.
+    pub(crate) fn ln(self) -> Self {
+        Self { map: Map::Ln { least: None }, ..self }
+    }
+
     /// The same, where the parameter is the logarithm of what the file has, or of the positive
-    /// number
-    /// `least` where that is larger.
-    pub(crate) fn ln(self, least: f64) -> Self {
-        Self { map: Map::Ln { least }, ..self }
+    /// number `least` where that is larger.
+    pub(crate) fn ln_of_at_least(self, least: f64) -> Self {
+        Self { map: Map::Ln { least: Some(least) }, ..self }
     }
 
     /// Number of its values.

@@ -5,6 +5,7 @@
 //! tanh x                                     tanh′ = 4·e^−2|x|/(1 + e^−2|x|)²
 //! ln(1 − tanh² x)                            derivative −2 tanh x
 //! elu(x) = max(x, 0) + e^min(x, 0) − 1
+//! clip(x) = x/(1 + |x|/a)                    clip′ = 1/(1 + |x|/a)²
 //! ```
 //! burn differentiates `σ` and `tanh` through their values, as `y(1 − y)` and `1 − y²`. In float32
 //! the relative error is 4e-3 at `tanh 7`, and the derivative is 0 from `tanh 9` and `σ(17)` on. A
@@ -72,6 +73,19 @@ pub fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let positive = x.clone().greater_elem(0.0);
     let below = x.clone().mask_fill(positive.clone(), 0.0).exp().sub_scalar(1.0);
     below.mask_where(positive, x)
+}
+
+/// `x/(1 + |x|/a)`, which is within ±`a`: near 0 it is `x`, far away it approaches `±a`.
+///
+/// Beyond ±`a` it is computed as `±(a − a/(1 + |x|/a))`. The derivative of the quotient would
+/// cancel there.
+pub fn soft_clip<const D: usize>(x: Tensor<D>, a: f64) -> Tensor<D> {
+    let Far { mask, size } = parts(x.clone().mul_scalar(1.0 / a)).1;
+    let far = size.add_scalar(1.0).recip().mul_scalar(-a).add_scalar(a);
+    let signed = far.clone().mask_where(x.clone().lower_elem(0.0), far.neg());
+    let near = x.mask_fill(mask.clone(), 0.0);
+    let above_one = near.clone().abs().mul_scalar(1.0 / a).add_scalar(1.0);
+    (near * above_one.recip()).mask_where(mask, signed)
 }
 
 /// Elements with `|x| > 1`.

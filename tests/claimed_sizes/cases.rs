@@ -9,7 +9,8 @@ use flowkit::conditioner::layer::{
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig,
-    GaussianizationConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    FlooredAffineConfig, GaussianizationConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    ScaleForm, SoftClipSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, FlowPlusPlusPreset,
@@ -86,7 +87,7 @@ macro_rules! on_device {
     };
 }
 
-fn laws() -> [AnyLawConfig; 6] {
+fn laws() -> [AnyLawConfig; 8] {
     [
         AffineConfig::new(AffineForm::Exponential).into(),
         MixLogCdfConfig::new(3).into(),
@@ -94,6 +95,8 @@ fn laws() -> [AnyLawConfig; 6] {
         BernsteinConfig::new(4).into(),
         CircularSplineConfig::new(4).into(),
         GaussianizationConfig::new(3).into(),
+        FlooredAffineConfig::new(ScaleForm::Sigmoid).into(),
+        SoftClipSplineConfig::new(4).into(),
     ]
 }
 

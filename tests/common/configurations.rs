@@ -298,9 +298,11 @@ pub fn parts() -> Vec<Example> {
         law("BernsteinConfig", BernsteinConfig::new(4), &["degree"]),
         law("CategoricalConfig", CategoricalConfig::new(3), &["n_classes"]),
         law("CircularSplineConfig", CircularSplineConfig::new(4), &["n_bins"]),
+        law("FlooredAffineConfig", FlooredAffineConfig::new(ScaleForm::Sigmoid), &["form"]),
         law("GaussianizationConfig", GaussianizationConfig::new(3), &["n_components"]),
         law("MixLogCdfConfig", MixLogCdfConfig::new(3), &["n_components"]),
         law("RationalQuadraticSplineConfig", RationalQuadraticSplineConfig::new(4), &["n_bins"]),
+        law("SoftClipSplineConfig", SoftClipSplineConfig::new(4), &["n_bins"]),
         law("AnyLawConfig", affine(), &["Affine"]),
         made(
             "ConditionalNormalConfig",
@@ -460,8 +462,10 @@ pub fn models() -> Vec<Example> {
             ["elements"]
         ),
         layer!(MafConfig::new(2), VECTOR, ["n_layers"]),
+        plain("NflowsSettings", nflows::NflowsSettings::new(), &[], |_| Ok::<(), String>(())),
         layer!(NsfConfig::new(2), VECTOR, ["n_steps"]),
         layer!(RealNvpConfig::new(2), VECTOR, ["n_couplings"]),
+        plain("ZukoSettings", zuko::ZukoSettings::new(), &[], |_| Ok::<(), String>(())),
         plain!(DiagnosisConfig::new(), []),
         plain!(LoaderConfig::new(2), ["batch_size"]),
         plain!(CsvConfig::new(), []),

@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig,
-    GaussianizationConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    FlooredAffineConfig, GaussianizationConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    ScaleForm, SoftClipSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
     self, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, VariationalConfig,
@@ -105,13 +106,15 @@ fn of_models_of_vectors() {
     let _turn = turn();
     let rows: Vec<f32> = (0..32).map(|i| ((i * 7) % 11) as f32 / 5.0 - 1.0).collect();
     let x = Tensor::<1>::from_data(rows.as_slice(), &device()).reshape([16, 2]);
-    let laws: [AnyLawConfig; 6] = [
+    let laws: [AnyLawConfig; 8] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         MixLogCdfConfig::new(2).into(),
         RationalQuadraticSplineConfig::new(4).into(),
         BernsteinConfig::new(4).into(),
         CircularSplineConfig::new(4).into(),
         GaussianizationConfig::new(2).into(),
+        FlooredAffineConfig::new(ScaleForm::SoftClip).into(),
+        SoftClipSplineConfig::new(4).into(),
     ];
     // The same with a condition for each row, and with one row for all.
     for n in [16, 1] {

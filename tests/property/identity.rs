@@ -2,8 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig, MixLogCdfConfig,
-    RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, BernsteinConfig, CircularSplineConfig,
+    FlooredAffineConfig, MixLogCdfConfig, RationalQuadraticSplineConfig, ScaleForm,
+    SoftClipSplineConfig,
 };
 use flowkit::{
     Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, LayerConfig, MadeConfig,
@@ -27,13 +28,17 @@ fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
 fn layers_start_as_the_identity() {
     let _guard = device_rng();
     let device = Device::flex().autodiff();
-    let laws: [AnyLawConfig; 6] = [
+    let laws: [AnyLawConfig; 10] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         AffineConfig::new(AffineForm::Additive).into(),
         // Several components start apart, near the identity: `tests/theta_init.rs`.
         MixLogCdfConfig::new(1).into(),
         RationalQuadraticSplineConfig::new(5).into(),
         BernsteinConfig::new(5).into(),
+        FlooredAffineConfig::new(ScaleForm::Softplus).into(),
+        FlooredAffineConfig::new(ScaleForm::Sigmoid).into(),
+        FlooredAffineConfig::new(ScaleForm::SoftClip).into(),
+        SoftClipSplineConfig::new(5).into(),
         // Beyond all of the inputs.
         CircularSplineConfig::new(5).with_bound(20.0).into(),
     ];

@@ -18,6 +18,8 @@ fn all() -> Vec<(AnyLawConfig, f64)> {
         (RationalQuadraticSplineConfig::new(5).into(), 4.0),
         (BernsteinConfig::new(5).into(), 4.0),
         (GaussianizationConfig::new(3).into(), 50.0),
+        (FlooredAffineConfig::new(ScaleForm::Softplus).into(), 1e3),
+        (SoftClipSplineConfig::new(5).into(), 6.0),
         // Within the circle, since what is outside comes back inside.
         (CircularSplineConfig::new(5).into(), 3.0),
     ]

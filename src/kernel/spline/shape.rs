@@ -64,7 +64,7 @@ impl SplineShape {
     }
 
     /// `c₀`, for which the slope is 1 at `c = 0`.
-    pub(super) fn slope_shift(self) -> f64 {
+    pub(crate) fn slope_shift(self) -> f64 {
         (1.0 - self.min_slope).exp_m1().ln()
     }
 }

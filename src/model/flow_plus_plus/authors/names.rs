@@ -96,7 +96,11 @@ impl Names {
                         let name = self.name(format!("{scope}/norm{half}/{leaf}"));
                         Part::new(name, theirs).permuted([2, 0, 1])
                     };
-                    if *leaf == "bias" { part("b") } else { part("g").ln(SMALLEST_SCALE) }
+                    if *leaf == "bias" {
+                        part("b")
+                    } else {
+                        part("g").ln_of_at_least(SMALLEST_SCALE)
+                    }
                 }))
             }
             ["1", "matrices"] => {

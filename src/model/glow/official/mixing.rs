@@ -112,7 +112,7 @@ fn read_factors(
     let [n] = layer.log_scale.lazy_shape().dims();
     let scope = scope.within("invconv");
     let square = [n, n];
-    let mut take = |name: String, shape: &[usize]| assignment.part(&Part::new(name, shape));
+    let mut take = |name: String, shape: &[usize]| assignment.values(&Part::new(name, shape));
     let order = take(scope.fixed("P"), &square)?;
     let lower = take(scope.trained("L"), &square)?;
     let upper = take(scope.trained("U"), &square)?;

@@ -75,8 +75,8 @@
 //!
 //! # What a file does not show
 //! The size of the images and the number of levels of a pixel (`--n_bits_x`) are arguments of
-//! [`config()`]. The CelebA-HQ model of the demo is published as a frozen graph (`.pb`), which is no
-//! checkpoint and has an input more. This module does not read it.
+//! [`config()`]. The CelebA-HQ model of the demo is published as a frozen graph (`.pb`), which is
+//! no checkpoint and has an input more. This module does not read it.
 //!
 //! # Numerics
 //! Values of float32 are copied without a change, except those of `P·L·(U + D)`. Latents and
