@@ -115,7 +115,8 @@ crate::choice! {
         ChainRule<2>(ChainRuleConfig<Box<AnyLayerConfig>, Box<AnyLayerConfig>>),
         /// [`MaskedAutoregressive`](crate::MaskedAutoregressive), for vectors.
         MaskedAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>),
-        /// [`MaskedAutoregressive`](crate::MaskedAutoregressive) of a residual network, for vectors.
+        /// [`MaskedAutoregressive`](crate::MaskedAutoregressive) of a residual network, for
+        /// vectors.
         ResidualAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, ResMadeConfig>),
     }
 }

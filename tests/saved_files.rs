@@ -28,8 +28,9 @@ use flowkit::{
     Activation, Conv1x1Init, Density, ElementwiseConfig, Flow, HouseholderConfig,
     PermutationConfig, StandardNormal, Uninit,
 };
-use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
 
 /// Numbers of rows in the files of rows.
 const ROWS: usize = 8;
@@ -168,6 +169,35 @@ fn pytorch_reads_the_same() {
         let error = normwise(&found, expected);
         println!("{name}: {error:.1e}");
         assert!(error <= 1e-5, "{name}: {error:e}");
+    }
+}
+
+/// What the page says of the metadata.
+#[test]
+fn the_metadata_are_those_of_the_page() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/saved");
+    for (name, path, value) in [
+        ("real_nvp", "bijector.0.1.law.0.form", "Exponential"),
+        ("real_nvp", "bijector.0.0.0.log_scale_factor", "1.0"),
+        ("maf", "bijector.2.1.conditioner.net.activation", "Tanh"),
+        ("nsf", "bijector.0.0.1", "Coupling"),
+        ("nsf", "bijector.0.0.1.0.0.identity", "First"),
+        ("nsf", "bijector.0.1.1.0.0.identity", "Second"),
+        ("nsf", "bijector.0.0.1.0.0.law.bound", "3.0"),
+        ("glow", "surjection.n_levels", "16"),
+        ("glow", "bijector.1.levels.0.1.0.2.law.form", "Sigmoid"),
+    ] {
+        let bytes = fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        let keys: BTreeSet<&str> = metadata.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["flowkit.crc32", "flowkit.format", "flowkit.sections"].into());
+        assert_eq!(metadata["flowkit.format"], "2");
+        let sections: Value = serde_json::from_str(&metadata["flowkit.sections"]).unwrap();
+        assert_eq!(sections.as_object().unwrap().len(), 1);
+        let module = &sections["flow"]["module"];
+        assert_eq!(module["architecture"][path], value, "{name}: {path}");
+        assert!(module["parameters"].is_object() && module["frozen"].is_null(), "{module}");
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Translation<'a> {
 
 impl<'a> Translation<'a> {
     pub fn new(state: &'a StateDict) -> Self {
-        let ours = StateDict::new().from_file(state.path());
+        let ours = StateDict::new().with_path(state.path());
         Self { state, theirs: Assignment::new(state), ours }
     }
 

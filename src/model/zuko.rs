@@ -74,7 +74,7 @@ config! {
 /// The flow of a file, and the configuration of its layers.
 ///
 /// # Errors
-/// Those of [`StateDict::read`], [`config`] and [`fill`]; [`StateDictError::Undetermined`] if the
+/// Those of [`StateDict::read`], [`config()`] and [`fill`]; [`StateDictError::Undetermined`] if the
 /// flow has a context.
 pub fn load(
     path: impl AsRef<Path>,
@@ -124,11 +124,11 @@ pub fn config(state: &StateDict, settings: &ZukoSettings) -> Result<MafConfig, S
         .with_linear(LinearKind::None))
 }
 
-/// A flow that [`config`] built, with the weights of a file. Each array is used, and each parameter
-/// set, in its own type.
+/// A flow that [`config()`] built, with the weights of a file. Each array is used, and each
+/// parameter set, in its own type.
 ///
 /// # Errors
-/// Those of [`config`]; [`StateDictError::Shape`], [`StateDictError::Integers`] and
+/// Those of [`config()`]; [`StateDictError::Shape`], [`StateDictError::Integers`] and
 /// [`StateDictError::NotFinite`] for an array; [`StateDictError::Unused`].
 pub fn fill<C: Features<2>>(
     state: &StateDict,
@@ -195,8 +195,8 @@ impl Sizes {
             return Err(file.undetermined(reason));
         }
         if features > 1 && !file.has(&format!("{FIRST}.order")) {
-            let reason = "there is no `transform.transforms.0.order`: expected an `NSF` or `MAF` of \
-                          zuko 1.6 whose transforms have an order, not an adjacency";
+            let reason = "there is no `transform.transforms.0.order`: expected an `NSF` or `MAF` \
+                          of zuko 1.6 whose transforms have an order, not an adjacency";
             return Err(file.undetermined(reason));
         }
         let widths = |layer: usize| file.shape::<2>(&format!("{FIRST}.hyper.{}.weight", 2 * layer));
@@ -225,8 +225,8 @@ impl Sizes {
             2 => Ok(Law::Affine),
             n if n > 2 && n % 3 == 2 => Ok(Law::Spline { n_bins: n.div_ceil(3) }),
             n => Err(file.undetermined(format!(
-                "expected 2 parameters for each element (MAF), or one less than 3 for each bin (NSF), \
-                 found {n}"
+                "expected 2 parameters for each element (MAF), or one less than 3 for each bin \
+                 (NSF), found {n}"
             ))),
         }
     }

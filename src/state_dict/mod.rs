@@ -184,7 +184,7 @@ impl StateDict {
     }
 
     /// The same arrays as those of a file.
-    pub(crate) fn from_file(self, path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn with_path(self, path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..self }
     }
 

@@ -41,6 +41,7 @@ mod idx;
 mod images;
 mod npy;
 mod patches;
+mod peers;
 mod pickle;
 mod resume;
 mod shown;

@@ -63,6 +63,7 @@ mod autoregressive;
 mod coupling;
 mod elementwise;
 mod reader;
+mod settings;
 mod spline;
 
 use std::path::Path;
@@ -70,10 +71,10 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use self::reader::Reader;
+pub use self::settings::NflowsSettings;
 use super::translation::{build, check_context};
 use crate::any_layer::AnyLayerConfig;
 use crate::bijector::boxed::BoxBijector;
-use crate::conditioner::Activation;
 use crate::context::Features;
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
@@ -82,25 +83,6 @@ use crate::state_dict::{StateDict, StateDictError};
 
 /// A flow that nflows trained.
 pub type Nflows<C = ()> = Flow<Vec<BoxBijector<2, C>>, StandardNormal, 2, C>;
-
-config! {
-    /// What a state dict of nflows does not say, with nflows' defaults.
-    #[derive(Debug)]
-    pub struct NflowsSettings {
-        /// Nonlinearity of the networks.
-        pub activation: Activation = Activation::Relu,
-        /// `tail_bound` of the splines.
-        pub tail_bound: f64 = 1.0,
-        /// `min_bin_width` of the splines.
-        pub min_bin_width: f64 = 1e-3,
-        /// `min_bin_height` of the splines.
-        pub min_bin_height: f64 = 1e-3,
-        /// `min_derivative` of the splines.
-        pub min_derivative: f64 = 1e-3,
-        /// Probability that an activation of a residual network is dropped in further training.
-        pub dropout: f64 = 0.0,
-    }
-}
 
 /// The flow of a file, and the configuration of its layers.
 ///

@@ -3,7 +3,7 @@
 use burn::module::Module;
 
 use super::super::translation::Translation;
-use super::NflowsSettings;
+use super::settings::NflowsSettings;
 use crate::any_layer::AnyLayerConfig;
 use crate::flow::uninit::Uninit;
 use crate::reshape::PermutationConfig;
