@@ -1,9 +1,9 @@
 //! Inputs that are never written to a file, a million in ten seconds of the other targets: files
 //! with a few edits, of which each is patched in place many times.
 //!
-//! A patch is another number in a field, or other bytes in the contents of an entry, whose checksums
-//! are then corrected. It takes a microsecond; an edit, which may move everything behind it, takes a
-//! hundred.
+//! A patch is another number in a field, or other bytes in the contents of an entry, whose
+//! checksums are then corrected. It takes a microsecond; an edit, which may move everything behind
+//! it, takes a hundred.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
