@@ -3,8 +3,8 @@
 //! ROOT/data.pkl       names, shapes, strides and storages, as a pickle
 //! ROOT/data/KEY       the numbers of a storage, in the order of bytes that ROOT/byteorder says
 //! ```
-//! Tensors may share a storage, begin anywhere in it, and have any strides. Storages are not
-//! packed.
+//! Tensors may share a storage, begin anywhere in it, and have any strides. Storages are stored
+//! without compression.
 //!
 //! # Reference
 //! `torch/serialization.py` and `torch/_utils.py` of PyTorch.

@@ -69,8 +69,7 @@ fn number(dtype: Dtype) -> Result<Number, Fault> {
     })
 }
 
-/// The names of a header, which are an error if one occurs twice: of two, the crate takes the
-/// later.
+/// The names of a header. One that occurs twice is an error; the crate takes the later of two.
 struct Names;
 
 impl<'de> Deserialize<'de> for Names {
