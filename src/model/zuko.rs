@@ -299,9 +299,10 @@ impl Sizes {
             let mut theta = Vec::with_capacity(self.n_params);
             for k in 0..file.count_arrays(&format!("{name}.phi.")) {
                 let part = format!("{name}.phi.{k}");
+                // A number for the element, or a row of them.
                 let shape = match file.shape::<1>(&part) {
-                    Ok(shape) => shape.to_vec(),
-                    Err(_) => file.shape::<2>(&part)?.to_vec(),
+                    Ok(_) => vec![1],
+                    Err(_) => vec![1, file.shape::<2>(&part)?[1]],
                 };
                 theta.extend(file.values(Part::new(part, shape))?);
             }

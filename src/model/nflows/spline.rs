@@ -59,9 +59,8 @@ impl Reader<'_> {
     ) -> Result<(ElementwiseConfig<AnyLawConfig>, Vec<f64>, usize), StateDictError> {
         let names = ["unnormalized_widths", "unnormalized_heights", "unnormalized_derivatives"];
         let mut theta = Vec::new();
-        let mut n_params = 0;
-        let mut slopes = 0;
-        let [features, _] = self.file.shape(&format!("{prefix}.{}", names[0]))?;
+        let mut counts = Vec::new();
+        let [features, n_bins] = self.file.shape(&format!("{prefix}.{}", names[0]))?;
         for name in names {
             let name = format!("{prefix}.{name}");
             let [elements, count] = self.file.shape(&name)?;
@@ -70,9 +69,19 @@ impl Reader<'_> {
                 return Err(self.file.undetermined(reason));
             }
             theta.extend(self.file.values(Part::new(name, [elements, count]).permuted([1, 0]))?);
-            n_params += count;
-            slopes = count;
+            counts.push(count);
         }
+        // One slope more, or one less, than bins: `spline` says which of them is expected.
+        let slopes = counts[2];
+        if counts[1] != n_bins || slopes.abs_diff(n_bins) != 1 {
+            let reason = format!(
+                "`{prefix}` has {n_bins} widths, {} heights and {slopes} slopes for each element: \
+                 expected as many heights as widths, and one slope less",
+                counts[1]
+            );
+            return Err(self.file.undetermined(reason));
+        }
+        let n_params = counts.iter().sum();
         let law = self.spline(prefix, n_params)?;
         let offset = self.slope_offset(&law);
         let start = theta.len() - slopes * features;
