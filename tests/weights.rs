@@ -120,6 +120,9 @@ fn the_model_that_comes_with_the_program_is_sampled() {
         picture.pixels().filter(|pixel| test(pixel.0[0])).count() as f64
             / picture.pixels().len() as f64
     };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let file = file.join("examples/runs/models/flowpp_digits.safetensors.gz");
+    assert!(fs::metadata(file).unwrap().len() <= 1_500_000);
     let (dark, bright) = (share(|level| level < 32), share(|level| level > 192));
     assert!(dark > 0.6 && (0.03..0.25).contains(&bright), "dark {dark}, bright {bright}");
 }
