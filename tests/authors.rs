@@ -318,6 +318,13 @@ fn other_arrays_are_errors() {
     let error = load(&|state| state.insert("Norm/norm1/b", ones(&[32, 16, 3], f32::NAN)));
     assert!(matches!(error, StateDictError::NotFinite { .. }), "{error}");
     let error = load(&|state| {
+        state.insert("Pointwise/W0", Array::new([3, 3], Values::F64(vec![1e39; 9])));
+    });
+    let text = error.to_string();
+    let expected = "`Pointwise/W0`: expected numbers up to 3.4028234663852886e38, the largest of \
+                    F32, found 1000000000000000000000000000000000000000";
+    assert!(text.ends_with(expected), "{text}");
+    let error = load(&|state| {
         state.insert("Pointwise/W0", Array::new([3, 3], Values::I64(vec![1; 9])));
     });
     assert!(matches!(error, StateDictError::Integers { .. }), "{error}");

@@ -4,8 +4,8 @@
 //! The files in `tests/golden/saved` were written by this program, and `truth.f64.safetensors`
 //! there by `read.py`, in float64. To write and compare new ones:
 //! ```text
-//! FLOWKIT_SAVED=/tmp/saved cargo test --release --test saved_files
-//! python3 benches/peers/read.py /tmp/saved
+//! FLOWKIT_SAVED=out/saved cargo test --release --test saved_files
+//! python3 benches/peers/read.py out/saved
 //! ```
 
 mod common;

@@ -12,7 +12,6 @@ use burn::tensor::Device;
 
 use crate::bijector::{LayerConfig, Site};
 use crate::context::{Context, ContextShape, Features};
-use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::prior::StandardNormal;
@@ -274,21 +273,9 @@ where
 {
     let shape = [1, features];
     let plan = layers.plan(&Site::given(shape, example, device));
-    let claimed = plan.map_err(|error| invalid(state, error))?.num_params;
-    let held = state.num_values();
-    if claimed > held.saturating_mul(4) {
-        let path = state.path().to_path_buf();
-        let reason =
-            format!("expected the {claimed} parameters of the model, found {held} numbers");
-        return Err(StateDictError::Undetermined { path, reason });
-    }
+    state.check_claim(plan.map_err(|error| state.invalid(error))?.num_params, 4)?;
     let flow = Flow::build_given(layers, StandardNormal::new(), shape, example, device);
-    flow.map_err(|error| invalid(state, error))
-}
-
-/// A configuration of the sizes of a file that breaks a rule.
-fn invalid(state: &StateDict, error: ConfigError) -> StateDictError {
-    StateDictError::Config { path: state.path().to_path_buf(), r#source: Box::new(error) }
+    flow.map_err(|error| state.invalid(error))
 }
 
 /// Checks that the flow of a file reads a condition like `example`.

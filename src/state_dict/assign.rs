@@ -9,17 +9,25 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::slot::{Map, Part, Slot};
 use super::{Array, StateDict, StateDictError, Values};
+use crate::tensor::float_limits::largest_number;
 use crate::tensor::parameter_path::ParameterPath;
 
 /// A state dict whose arrays are used one after the other.
 pub(crate) struct Assignment<'a> {
     state: &'a StateDict,
+    /// Arrays that are taken in place of those of the file.
+    changed: Option<&'a StateDict>,
     used: BTreeSet<String>,
 }
 
 impl<'a> Assignment<'a> {
     pub(crate) fn new(state: &'a StateDict) -> Self {
-        Self { state, used: BTreeSet::new() }
+        Self { state, changed: None, used: BTreeSet::new() }
+    }
+
+    /// The same, where the arrays of `changed` are taken in place of those of the file.
+    pub(crate) fn with_changed(self, changed: &'a StateDict) -> Self {
+        Self { changed: Some(changed), ..self }
     }
 
     /// The module with the values of its arrays. `naming` gives the arrays of a parameter from its
@@ -63,9 +71,9 @@ impl<'a> Assignment<'a> {
 
     /// The array `name`, which is used from now on.
     pub(crate) fn take(&mut self, name: &str) -> Result<&'a Array, StateDictError> {
-        let array = self.state.get(name).ok_or_else(|| StateDictError::Missing {
-            path: self.state.path().into(),
-            name: name.to_owned(),
+        let changed = self.changed.and_then(|changed| changed.get(name));
+        let array = changed.or_else(|| self.state.get(name)).ok_or_else(|| {
+            StateDictError::Missing { path: self.state.path().into(), name: name.to_owned() }
         })?;
         self.used.insert(name.to_owned());
         Ok(array)
@@ -129,12 +137,22 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    fn slot(&mut self, slot: &Slot) -> Result<Vec<f64>, StateDictError> {
-        let mut values = Vec::new();
+    /// The values of a parameter of type `dtype`, which has a place for each of them.
+    fn slot(&mut self, slot: &Slot, dtype: DType) -> Result<Vec<f64>, StateDictError> {
+        let (most, mut all) = (largest_number(dtype), Vec::new());
         for part in &slot.parts {
-            values.extend(self.values(part)?);
+            let values = self.values(part)?;
+            if let Some(found) = values.iter().find(|value| value.abs() > most) {
+                return Err(StateDictError::Value {
+                    path: self.state.path().into(),
+                    name: part.name.clone(),
+                    expected: format!("numbers up to {most:e}, the largest of {dtype:?}"),
+                    found: found.to_string(),
+                });
+            }
+            all.extend(values);
         }
-        Ok(values)
+        Ok(all)
     }
 }
 
@@ -159,7 +177,7 @@ impl<N: Fn(&str, &[usize]) -> Slot> ModuleVisitor for Gather<'_, '_, N> {
         let Ok(gathered) = &mut self.outcome else { return };
         let (path, shape) = (self.path.join(), param.lazy_shape());
         let slot = (self.naming)(&path, &shape);
-        match self.assignment.slot(&slot) {
+        match self.assignment.slot(&slot, dtype(param)) {
             Ok(values) => {
                 let count: usize = shape.iter().product();
                 assert_eq!(values.len(), count, "the naming of {path} gives another shape");
@@ -168,6 +186,14 @@ impl<N: Fn(&str, &[usize]) -> Slot> ModuleVisitor for Gather<'_, '_, N> {
             Err(error) => self.outcome = Err(error),
         }
     }
+}
+
+/// The type of a parameter, which a lazy one has from its device.
+fn dtype<const D: usize>(param: &Param<Tensor<D>>) -> DType {
+    if param.is_initialized() {
+        return param.val().dtype();
+    }
+    DType::from(param.lazy_device().settings().float_dtype)
 }
 
 /// Fills every float parameter, in the order of a visit.
@@ -181,11 +207,7 @@ impl ModuleMapper for Fill {
             unreachable!("a visit and a map see the same parameters")
         };
         let (id, device, shape) = (param.id, param.lazy_device(), param.lazy_shape());
-        let dtype = if param.is_initialized() {
-            param.val().dtype()
-        } else {
-            DType::from(device.settings().float_dtype)
-        };
+        let dtype = dtype(&param);
         let data = TensorData::new(values, shape).convert_dtype(dtype);
         param.transform_for_load(Tensor::from_data(data, (&device, dtype)), id)
     }

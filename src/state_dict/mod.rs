@@ -75,6 +75,7 @@ pub use array::{Array, Values};
 pub use error::StateDictError;
 
 use self::format::Format;
+use crate::error::ConfigError;
 use crate::whole_file;
 
 /// Most bytes of a file: what a machine can address.
@@ -181,6 +182,23 @@ impl StateDict {
     /// Named arrays; of two with one name, the later one.
     pub fn of(arrays: impl IntoIterator<Item = (String, Array)>) -> Self {
         Self { path: PathBuf::new(), arrays: arrays.into_iter().collect() }
+    }
+
+    /// Checks that a model has at most `factor` times as many parameters as there are numbers. A
+    /// few names and shapes claim any size; a file with the numbers is as large itself.
+    pub(crate) fn check_claim(&self, claimed: usize, factor: usize) -> Result<(), StateDictError> {
+        let held = self.num_values();
+        if claimed <= held.saturating_mul(factor) {
+            return Ok(());
+        }
+        let reason =
+            format!("expected the {claimed} parameters of the model, found {held} numbers");
+        Err(StateDictError::Undetermined { path: self.path.clone(), reason })
+    }
+
+    /// The error for sizes that break a rule of a model's configuration.
+    pub(crate) fn invalid(&self, error: ConfigError) -> StateDictError {
+        StateDictError::Config { path: self.path.clone(), r#source: Box::new(error) }
     }
 
     /// The same arrays as those of a file.

@@ -217,7 +217,7 @@ fn arrays_without_a_model_are_errors() {
     }
     assert_eq!(
         put("model/0/499/x", &[1]),
-        "the names are those of a model of 1233332 parameters, found 24859 numbers"
+        "expected the 1233332 parameters of the model, found 24859 numbers"
     );
     for (size, levels) in [([6, 8], 256), ([0, 8], 256), ([8, 8], 1)] {
         let error = official::config(&file, size, levels).unwrap_err();

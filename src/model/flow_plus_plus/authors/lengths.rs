@@ -11,19 +11,19 @@ use crate::state_dict::{Array, StateDict, Values};
 /// What the authors add to the norm.
 const ADDED: f64 = 1e-10;
 
-/// Arrays of the authors, with our lengths.
+/// Our lengths, from arrays of the authors.
 pub(super) fn ours(state: &StateDict) -> StateDict {
-    scaled(state, |norm| norm / (norm + ADDED))
+    StateDict::of(scaled(state, |norm| norm / (norm + ADDED)))
 }
 
-/// Our arrays, with the authors' lengths.
-pub(super) fn theirs(state: &StateDict) -> StateDict {
+/// The authors' lengths, from our arrays.
+pub(super) fn theirs(state: &StateDict) -> Vec<(String, Array)> {
     // A channel without weights has no length, with and without the addition.
     scaled(state, |norm| if norm > 0.0 { (norm + ADDED) / norm } else { 1.0 })
 }
 
-fn scaled(state: &StateDict, factor: impl Fn(f64) -> f64) -> StateDict {
-    let mut scaled = state.clone();
+fn scaled(state: &StateDict, factor: impl Fn(f64) -> f64) -> Vec<(String, Array)> {
+    let mut scaled = Vec::new();
     let leaf = |name| Family::ImageNet.stored(name);
     for name in state.names() {
         let Some(scope) = name.strip_suffix(leaf("V").as_str()) else { continue };
@@ -45,7 +45,7 @@ fn scaled(state: &StateDict, factor: impl Fn(f64) -> f64) -> StateDict {
         }
         let values = lengths.iter().zip(squares);
         let values = values.map(|(length, square)| length * factor(square.sqrt())).collect();
-        scaled.insert(length, Array::new([outputs], Values::F64(values)));
+        scaled.push((length, Array::new([outputs], Values::F64(values))));
     }
     scaled
 }

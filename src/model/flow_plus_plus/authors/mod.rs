@@ -74,7 +74,6 @@ use super::{
     FlowPlusPlusConfig, NoiseMixing,
 };
 use crate::conditioner::{ConvWeight, Mixing, OutputActivation};
-use crate::error::ConfigError;
 use crate::flow::uninit::Uninit;
 use crate::reshape::{ChannelOrder, Pattern};
 use crate::state_dict::assign::{Assignment, collect, shapes};
@@ -98,7 +97,7 @@ pub fn load(
     let state = StateDict::read(path)?;
     let config = config(&state)?;
     check_size(&state, &config)?;
-    let uninit = config.build(device).map_err(|error| invalid(&state, error))?;
+    let uninit = config.build(device).map_err(|error| state.invalid(error))?;
     Ok((fill(&state, &config, uninit)?, config))
 }
 
@@ -128,8 +127,8 @@ pub fn fill(
     check_size(state, config)?;
     let family = state.names().next().map_or(Family::Cifar, Family::of);
     let names = Names::new(family, config, n_params(config, family)?);
-    let state = lengths::ours(state);
-    let mut assignment = Assignment::new(&state);
+    let lengths = lengths::ours(state);
+    let mut assignment = Assignment::new(state).with_changed(&lengths);
     let flow = uninit
         .initialize_with(|flow| assignment.fill(flow, |path, shape| names.slot(path, shape)))?;
     for (name, shape) in names.unread(config) {
@@ -139,19 +138,9 @@ pub fn fill(
     Ok(flow)
 }
 
-/// A few names claim any size; a file that has so many numbers is as large itself.
 fn check_size(state: &StateDict, config: &FlowPlusPlusConfig) -> Result<(), StateDictError> {
-    let claimed = config.num_params().map_err(|error| invalid(state, error))?;
-    let held = state.num_values();
-    if claimed <= held {
-        return Ok(());
-    }
-    let reason = format!("expected the {claimed} parameters of the model, found {held} numbers");
-    Err(StateDictError::Undetermined { path: state.path().to_path_buf(), reason })
-}
-
-fn invalid(state: &StateDict, error: ConfigError) -> StateDictError {
-    StateDictError::Config { path: state.path().to_path_buf(), r#source: Box::new(error) }
+    let claimed = config.num_params().map_err(|error| state.invalid(error))?;
+    state.check_claim(claimed, 1)
 }
 
 /// Writes a model in the format of the authors, uncompressed: either the whole file or nothing.
@@ -172,7 +161,10 @@ pub fn save(
         let count = shape.iter().product();
         state.insert(name, Array::new(shape, Values::F32(vec![0.0; count])));
     }
-    lengths::theirs(&state).write_npz(path)
+    for (name, array) in lengths::theirs(&state) {
+        state.insert(name, array);
+    }
+    state.write_npz(path)
 }
 
 /// Name and shape of each array in a file of this model.
@@ -183,7 +175,7 @@ pub fn arrays(config: &FlowPlusPlusConfig) -> Result<Vec<(String, Vec<usize>)>, 
     let family = family_of(config);
     let names = Names::new(family, config, n_params(config, family)?);
     let built = config.build(&Device::default());
-    let flow = built.map_err(|error| invalid(&StateDict::new(), error))?.without_data();
+    let flow = built.map_err(|error| StateDict::new().invalid(error))?.without_data();
     let mut arrays = shapes(&flow, |path, shape| names.slot(path, shape));
     arrays.extend(names.unread(config).into_iter().map(|(name, shape)| (name, shape.to_vec())));
     Ok(arrays)

@@ -91,10 +91,7 @@ pub fn config(
 /// Checks the configuration, and that the file is about as large as the model: a few names claim
 /// any size.
 fn check_size(file: &StateDict, model: &Scope, config: &GlowConfig) -> Result<(), StateDictError> {
-    let claimed = config.num_params().map_err(|error| StateDictError::Config {
-        path: file.path().into(),
-        source: Box::new(error),
-    })?;
+    let claimed = config.num_params().map_err(|error| file.invalid(error))?;
     let absent = match file.get(&model.top_prior().fixed("W")) {
         Some(_) => 0,
         None => {
@@ -102,13 +99,7 @@ fn check_size(file: &StateDict, model: &Scope, config: &GlowConfig) -> Result<()
             zero_conv::count(sides, sides)
         }
     };
-    let held = file.num_values();
-    if (claimed - absent) / 2 <= held {
-        return Ok(());
-    }
-    let reason =
-        format!("the names are those of a model of {claimed} parameters, found {held} numbers");
-    Err(undetermined(file, reason))
+    file.check_claim(claimed - absent, 2)
 }
 
 /// Scale and step of an array.

@@ -9,7 +9,6 @@ use super::Weights;
 use super::mixing;
 use super::scope::{AVERAGE, Outputs, Scope, ZERO_LAYER, leaf};
 use crate::bijector::multi_scale::MultiScale;
-use crate::error::ConfigError;
 use crate::flow::uninit::Uninit;
 use crate::model::glow::{
     ClassGlow, Glow, GlowClassifier, GlowClassifierConfig, GlowConfig, GlowLayers, GlowLevel,
@@ -31,7 +30,7 @@ pub fn load(
     device: &Device,
 ) -> Result<Glow, StateDictError> {
     let file = StateDict::read(path)?;
-    let model = config.build(device).map_err(|error| invalid(&file, error))?;
+    let model = config.build(device).map_err(|error| file.invalid(error))?;
     fill(&file, weights, model)
 }
 
@@ -47,7 +46,7 @@ pub fn load_classes(
     device: &Device,
 ) -> Result<(ClassGlow, Option<GlowClassifier>), StateDictError> {
     let file = StateDict::read(path)?;
-    let failed = |error| invalid(&file, error);
+    let failed = |error| file.invalid(error);
     let model = config.build_classes(device).map_err(failed)?;
     let classifier = Reader::new(&file, weights)
         .has_any(&Scope::model(weights).classifier())
@@ -93,10 +92,6 @@ pub fn fill_classes(
     let classifier = classifier.transpose()?;
     reader.finish()?;
     Ok((model, classifier))
-}
-
-fn invalid(file: &StateDict, error: ConfigError) -> StateDictError {
-    StateDictError::Config { path: file.path().into(), source: Box::new(error) }
 }
 
 /// A file whose arrays are given to the layers of a model.
